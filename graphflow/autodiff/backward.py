@@ -1,0 +1,215 @@
+"""Reverse accumulation over nodes: from a cotangent of each target to the cotangents of the sources.
+
+Broadcasting is undone here and nowhere else. So is the other duty that rules of single ops cannot see: a value that `where`
+(or `maximum`, `relu`, ...) does not take must not turn the gradient into NaN. Its cotangent is 0 there, but 0 times an infinite
+local derivative is NaN. Each cotangent therefore carries a guard, the condition under which it may be other than 0; a rule that
+multiplies by a local derivative is evaluated as `where(guard, rule, 0)`. Guards are built only where such a rule is met.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
+
+from graphflow.ir.graph import derived_from
+from graphflow.ir.op import Access
+from graphflow.ir.tensor import Node, Tensor
+from graphflow.ops.arithmetic import add
+from graphflow.ops.logic import cast, logical_and, logical_or, not_equal, where, zero_of
+from graphflow.ops.movement import broadcast_to, reshape, unbroadcast
+from graphflow.ops.reductions import reduce_any, reduce_sum
+from graphflow.types import Shape, float32
+
+
+class Guard:
+    """A condition, broadcastable to the tensor it guards, that is built when it is first asked for."""
+
+    def __init__(self, build: Callable[[], Tensor]) -> None:
+        self._build = build
+        self._mask: Tensor | None = None
+
+    @property
+    def mask(self) -> Tensor:
+        if self._mask is None:
+            self._mask = self._build()
+        return self._mask
+
+
+Guarded = tuple[Tensor, Guard | None]  # a contribution to a cotangent; no guard: it may be other than 0 anywhere
+
+
+def backward(nodes: Iterable[Node], seeds: Mapping[Tensor, Tensor], sources: Sequence[Tensor]) -> list[Tensor | None]:
+    """The cotangents of `sources`, given those of the targets in `seeds`; None where nothing flows.
+
+    `nodes` are those between sources and targets, operands first. Every new node carries the line of the node whose rule made it.
+    """
+    order = tuple(nodes)
+    wanted = {tensor for node in order for tensor in node.outputs} | set(sources)
+    found: dict[Tensor, list[Guarded]] = {tensor: [(seed, None)] for tensor, seed in seeds.items()}
+    for node in reversed(order):
+        with derived_from(node, gradient=True):
+            totals = [accumulate(found.get(output, ())) for output in node.outputs]
+            for output, total in zip(node.outputs, totals, strict=True):
+                if total is not None:
+                    found[output] = [total]
+            if len(totals) != 1 or totals[0] is None or not node.op.differentiable:
+                continue
+            for operand, contribution in zip(node.inputs, contributions(node, *totals[0], wanted), strict=True):
+                if contribution is not None:
+                    found.setdefault(operand, []).append(contribution)
+    result = [accumulate(found.get(source, ())) for source in sources]
+    return [None if total is None else total[0] for total in result]
+
+
+def accumulate(parts: Sequence[Guarded]) -> Guarded | None:
+    """The sum of contributions, guarded by any of their guards; None for none."""
+    if not parts:
+        return None
+    total, guard = parts[0]
+    for part, other in parts[1:]:
+        total = add(total, part)
+        guard = either(guard, other)
+    return total, guard
+
+
+def either(a: Guard | None, b: Guard | None) -> Guard | None:
+    if a is None or b is None:
+        return None
+    return a if a is b else Guard(lambda: logical_or(a.mask, b.mask))
+
+
+def both(a: Guard | None, b: Guard | None) -> Guard | None:
+    if a is None or b is None:
+        return a or b
+    return a if a is b else Guard(lambda: logical_and(a.mask, b.mask))
+
+
+# --- one node ----------------------------------------------------------------------------------------------------------------------
+
+
+def contributions(node: Node, g: Tensor, guard: Guard | None, wanted: set[Tensor]) -> list[Guarded | None]:
+    """What flows back to each operand of `node`, summed to the operand's shape."""
+    result: list[Guarded | None] = []
+    for k, value in enumerate(cotangents(node, g, wanted)):
+        if value is None:
+            result.append(None)
+            continue
+        operand = node.inputs[k]
+        own = selection(node, k)
+        passed = both(guard_of_operand(node, k, guard), own)
+        local = spread_guard(node, guard)
+        if local is not None and not is_linear(node, k):
+            value = where(local.mask, value, zero_of(value))
+        if passed is not None:
+            passed = summed_guard(passed, node, operand)
+        result.append((sum_like(value, operand), passed))
+    return result
+
+
+def cotangents(node: Node, g: Tensor, wanted: set[Tensor]) -> Sequence[Tensor | None]:
+    """The VJPs of the operands in `wanted` that have a gradient at all."""
+    live = [t in wanted and t.dtype.is_differentiable for t in node.inputs]
+    if node.op.vjp_all is not None:
+        return [value if alive else None for value, alive in zip(node.op.cotangents(g, node), live, strict=True)]
+    assert node.op.vjps is not None, f"{node.op.name} has no VJP"
+    return [
+        vjp(g, node.output, *node.inputs, **node.attrs) if vjp is not None and alive else None
+        for vjp, alive in zip(node.op.vjps, live, strict=True)
+    ]
+
+
+def is_linear(node: Node, k: int) -> bool:
+    """Is the local derivative by operand `k` a finite constant, so that a cotangent of 0 stays 0?"""
+    if node.op.linear:
+        return True
+    others = [t for j, t in enumerate(node.inputs) if j != k]
+    return node.op.name == "multiply" and all(t.op.name == "constant" and np.isfinite(t.numpy()).all() for t in others)
+
+
+# --- guards ------------------------------------------------------------------------------------------------------------------------
+
+
+def selection(node: Node, k: int) -> Guard | None:
+    """Where an op that selects takes operand `k`; broadcastable to the result."""
+    rule = node.op.guards[k] if node.op.guards is not None else None
+    return None if rule is None else Guard(lambda: rule(node.output, *node.inputs))
+
+
+def spread_guard(node: Node, guard: Guard | None) -> Guard | None:
+    """The guard of the result in the shape of the contributions: that of the operand for a reduction."""
+    if guard is None or node.op.access is not Access.REDUCTION:
+        return guard
+    return guard_of_operand(node, 0, guard)
+
+
+def guard_of_operand(node: Node, k: int, guard: Guard | None) -> Guard | None:
+    """The guard of the result as a condition on operand `k`, before broadcasting is undone."""
+    if guard is None:
+        return None
+    match node.op.access:
+        case Access.ELEMENTWISE:
+            return guard
+        case Access.REDUCTION | Access.MOVEMENT:
+            return Guard(lambda: moved_mask(node, k, guard.mask))
+        case _:
+            return None
+
+
+def moved_mask(node: Node, k: int, mask: Tensor) -> Tensor:
+    """The elements of operand `k` that reach a masked element of the result: the VJP of the movement, applied to the mask."""
+    if node.op.access is Access.REDUCTION:
+        axis, keepdims = node.attrs["axis"], node.attrs["keepdims"]
+        mask = broadcast_to(mask, node.type.shape)
+        kept = tuple(1 if a in axis else size for a, size in enumerate(node.inputs[0].shape))
+        return mask if keepdims else reshape(mask, kept)
+    ones = cast(broadcast_to(mask, node.type.shape), node.inputs[k].dtype if node.inputs[k].dtype.is_differentiable else float32)
+    flowing = node.op.cotangents(ones, node)[k]
+    assert flowing is not None
+    return not_equal(sum_like(flowing, node.inputs[k]), 0)
+
+
+def summed_guard(guard: Guard, node: Node, operand: Tensor) -> Guard:
+    """A guard on the shape of the result, brought to the shape of an operand that was broadcast."""
+    if node.op.access is not Access.ELEMENTWISE or operand.shape == node.type.shape:
+        return guard
+    return Guard(lambda: reduce_like(guard.mask, operand.shape, node.type.shape, reduce_any))
+
+
+# --- broadcasting, undone ------------------------------------------------------------------------------------------------------------
+
+
+def sum_like(value: Tensor, operand: Tensor) -> Tensor:
+    """The contribution in the shape of the operand: summed over what was broadcast, repeated where the rule left it smaller."""
+    if value.shape == operand.shape:
+        return value
+    if value.rank < operand.rank or any(size == 1 and own != 1 for size, own in zip(value.shape, operand.shape, strict=False)):
+        if value.rank <= operand.rank:
+            value = broadcast_to(value, operand.shape) if fits(value.shape, operand.shape) else value
+    return reduce_like(value, operand.shape, value.shape, reduce_sum)
+
+
+def fits(shape: Shape, target: Shape) -> bool:
+    """Does `shape` broadcast to `target` for certain?"""
+    return len(shape) <= len(target) and all(a == b or a == 1 for a, b in zip(reversed(shape), reversed(target), strict=False))
+
+
+def reduce_like(value: Tensor, target: Shape, full: Shape, reduce: Callable[..., Tensor]) -> Tensor:
+    """`value`, which broadcasts to shape `full`, reduced to what broadcasts to `target`, whose broadcasting to `full` is undone."""
+    extra = len(full) - len(target)
+    if value.rank > len(target):
+        leading = value.rank - len(target)
+        value = reduce(value, tuple(range(leading)))
+    offset = len(target) - value.rank
+    axes = tuple(a for a in range(value.rank) if target[offset + a] == 1 and value.shape[a] != 1)
+    if axes:
+        value = reduce(value, axes, keepdims=True)
+    for axis in range(value.rank):
+        size, own = value.shape[axis], target[offset + axis]
+        if size in (own, 1):
+            continue
+        if isinstance(own, int):  # not 1: a run has checked that the sizes agree
+            continue
+        value = unbroadcast(value, reduce(value, (axis,), keepdims=True), axis=axis, size=own)
+    assert extra >= 0
+    return value

@@ -1,0 +1,145 @@
+"""`gradients`: the derivative of tensors by tensors, as more graph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from graphflow.autodiff.backward import backward
+from graphflow.errors import GradientError, ShapeError
+from graphflow.ir.graph import name_scope
+from graphflow.ir.op import convert_to_tensor, literal
+from graphflow.ir.program import toposort
+from graphflow.ir.tensor import Node, Tensor
+from graphflow.ops.movement import broadcast_to
+from graphflow.ops.state import Variable
+
+
+def gradients(
+    ys: Any,
+    xs: Any,
+    grad_ys: Any = None,
+    unconnected_gradients: str = "raise",
+    name: str = "gradients",
+) -> list[Any]:
+    """The derivatives of the sum of `ys` by each of `xs`, in the order of `xs`; `grad_ys` weighs the elements of `ys`.
+
+    `xs` and `ys` are tensors, variables, or nested lists of them. Where no `y` depends on an `x`, the entry is an error that
+    says where the path breaks ("raise"), None ("none") or zeros ("zero").
+    """
+    if unconnected_gradients not in ("raise", "none", "zero"):
+        raise GradientError(
+            f"unconnected_gradients={unconnected_gradients!r}", rule="It is 'raise' (the default), 'none' or 'zero'."
+        )
+    targets = [_tensor(y) for y in flatten(ys)]
+    sources = [_tensor(x) for x in flatten(xs)]
+    with name_scope(name):
+        seeds = _seeds(targets, flatten(grad_ys) if grad_ys is not None else [None] * len(targets))
+        for source in sources:
+            if not source.dtype.is_differentiable:
+                raise GradientError(
+                    f"gradients: {source.name} is {source.dtype}", operands={"x": source}, rule="Derivatives are by floats or complex numbers."
+                )
+        found = backward(nodes_between(sources, list(seeds)), seeds, sources)
+        result = []
+        for source, gradient in zip(sources, found, strict=True):
+            if gradient is None and unconnected_gradients == "raise":
+                raise _unconnected(source, list(seeds))
+            if gradient is None and unconnected_gradients == "zero":
+                gradient = broadcast_to(literal(0, source.dtype), source.shape)
+            result.append(gradient if gradient is None or gradient.shape == source.shape else broadcast_to(gradient, source.shape))
+    return result
+
+
+def flatten(value: Any) -> list[Any]:
+    """The leaves of nested lists and tuples."""
+    if isinstance(value, list | tuple):
+        return [leaf for item in value for leaf in flatten(item)]
+    return [value]
+
+
+def _tensor(value: Any) -> Tensor:
+    return value.value if isinstance(value, Variable) else convert_to_tensor(value)
+
+
+def _seeds(targets: Sequence[Tensor], weights: Sequence[Any]) -> dict[Tensor, Tensor]:
+    if len(weights) != len(targets):
+        raise GradientError(f"gradients: {len(weights)} grad_ys for {len(targets)} ys", rule="One for each y, or None.")
+    seeds: dict[Tensor, Tensor] = {}
+    for target, weight in zip(targets, weights, strict=True):
+        if not target.dtype.is_differentiable:
+            raise GradientError(
+                f"gradients: {target.name} is {target.dtype}, which has no derivative",
+                operands={"y": target},
+                rule="Differentiate floats; a cast to an integer or a comparison ends every path.",
+            )
+        seed = broadcast_to(literal(1, target.dtype), target.shape) if weight is None else convert_weight(weight, target)
+        seeds[target] = seeds[target] + seed if target in seeds else seed
+    return seeds
+
+
+def convert_weight(weight: Any, target: Tensor) -> Tensor:
+    """An entry of grad_ys in the dtype and shape of its y."""
+    seed = _tensor(weight) if isinstance(weight, Tensor | Variable) else convert_to_tensor(weight, target.dtype)
+    if seed.dtype != target.dtype or seed.rank > target.rank:
+        raise ShapeError(f"gradients: a grad_ys of type {seed.type} for a y of type {target.type}", operands={"grad_y": seed, "y": target})
+    return seed if seed.shape == target.shape else broadcast_to(seed, target.shape)
+
+
+def nodes_between(sources: Sequence[Tensor], targets: Sequence[Tensor]) -> list[Node]:
+    """The nodes on a path from a source to a target along which gradients flow, operands first."""
+    order = toposort(targets)
+    origins = {source.node for source in sources}
+    reached: set[Tensor] = set(sources)
+    kept = []
+    for node in order:
+        if carries(node) and any(t in reached and t.dtype.is_differentiable for t in node.inputs):
+            reached.update(node.outputs)
+            kept.append(node)
+        elif node in origins:
+            continue
+    return kept
+
+
+def carries(node: Node) -> bool:
+    """Does a gradient flow through the node?"""
+    return node.op.differentiable and bool(node.inputs) and any(t.dtype.is_differentiable for t in node.types)
+
+
+def _unconnected(source: Tensor, targets: Sequence[Tensor]) -> GradientError:
+    """The error for a source without gradient: no path at all, or the op at which each path ends."""
+    above: dict[Node, bool] = {}
+    order = toposort(targets)
+    for node in order:
+        above[node] = node is source.node or any(above[t.node] for t in node.inputs)
+    shown = ", ".join(t.name for t in targets[:3])
+    if not any(above[t.node] for t in targets):
+        return GradientError(
+            f"gradients: {shown} does not depend on {source.name}",
+            operands={"x": source, **{f"y{i or ''}": t for i, t in enumerate(targets[:3])}},
+            rule='Pass unconnected_gradients="none" or "zero" to allow it.',
+        )
+    reached = {source}
+    barrier = None
+    for node in order:
+        if node is source.node or not any(t in reached for t in node.inputs):
+            continue
+        if carries(node) and flows(node, reached):
+            reached.update(node.outputs)
+        elif barrier is None:
+            barrier = node
+    assert barrier is not None
+    kind = f"{barrier.op.name} has no gradient" + (f" to {barrier.type.dtype}" if barrier.op.name == "cast" else "")
+    return GradientError(
+        f"gradients: the path from {source.name} to {shown} breaks at {barrier.name}: {kind}",
+        operands={"x": source, "breaks at": barrier.output},
+        rule='Pass unconnected_gradients="none" or "zero" to allow it.',
+    )
+
+
+def flows(node: Node, reached: set[Tensor]) -> bool:
+    """Does a gradient flow from the node to one of the tensors reached?"""
+    if node.op.vjp_all is not None or node.op.vjps is None:
+        return node.op.vjp_all is not None
+    pairs = zip(node.inputs, node.op.vjps, strict=True)
+    return any(t in reached and vjp is not None and t.dtype.is_differentiable for t, vjp in pairs)

@@ -1,0 +1,145 @@
+"""Kernels of the library ops, `matmul` and `scatter_add`: the one place where a target and an op meet.
+
+A matrix product is cut into tiles of the result, a tile a unit of parallel work: one call of a single-threaded BLAS by
+address, then the elementwise ops that follow it, while the tile is in the cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from graphflow.codegen import scalar
+from graphflow.codegen.emit import Emitter, LibraryValue, Source
+from graphflow.ir.scalar import Axis, as_index
+from graphflow.ir.tensor import Node, Tensor
+from graphflow.loop.ir import Kernel, Offset, Role
+from graphflow.loop.library import update_scale
+from graphflow.loop.lower import flat_offset
+from graphflow.ops.declare import broadcast_index
+from graphflow.types import Shape, product
+
+TILE_FLOPS = 1_500_000  # floating-point operations a tile should have: some 30 us of one core
+TILE_ROWS, TILE_COLUMNS = 64, 256  # the smallest tile of a large product: what a BLAS call is efficient at
+
+
+def tile_shape(rows: int, columns: int, depth: int) -> tuple[int, int]:
+    """(rows, columns) of a tile; depends on the sizes only, so that the result does not depend on the number of threads."""
+    if 2 * rows * columns * depth <= 2 * TILE_FLOPS:
+        return max(rows, 1), max(columns, 1)
+    tile_columns = columns if columns <= 2 * TILE_COLUMNS and rows >= 4 * TILE_ROWS else min(columns, TILE_COLUMNS)
+    wanted = TILE_FLOPS // max(1, 2 * tile_columns * depth)
+    tile_rows = min(rows, max(TILE_ROWS, wanted // 8 * 8))
+    parts = max(1, -(-rows // tile_rows))
+    return -(-rows // parts), tile_columns
+
+
+LIBRARY_VALUES: dict[str, Callable[..., int]] = {
+    "tile_rows": lambda m, n, k: tile_shape(m, n, k)[0],
+    "tile_columns": lambda m, n, k: tile_shape(m, n, k)[1],
+    "tiles": lambda batch, m, n, k: batch * -(-m // tile_shape(m, n, k)[0]) * -(-n // tile_shape(m, n, k)[1]) if m and n else 0,
+}
+
+
+
+
+def emit_library(kernel: Kernel) -> Source:
+    """The source of a library kernel."""
+    root = kernel.group.root
+    assert root is not None
+    return _EMITTERS[root.op.name](kernel, root)
+
+
+def emit_matmul(kernel: Kernel, root: Node) -> Source:
+    """Tiles of C = op(A) op(B), with what follows C."""
+    emitter = Emitter(kernel)
+    a, b = root.inputs
+    ta, tb = bool(root.attrs["transpose_a"]), bool(root.attrs["transpose_b"])
+    m, n = root.type.shape[-2:]
+    k = a.shape[-2] if ta else a.shape[-1]
+    batch = root.type.shape[:-2]
+    suffix, size = scalar.SUFFIX[root.type.dtype.name], root.type.dtype.itemsize
+    raw = kernel.operands[-1]
+    followers = kernel.stages[0].stores
+    # `c + alpha * product` written over c: BLAS does that by itself.
+    folded = kernel.roles[kernel.params.index(raw)] is Role.INOUT
+    update = update_scale(kernel.group, root) if folded else None
+    dim, line = emitter.dim, emitter.line
+    emitter.count_uses([s.value for s in followers])
+    address = dim(LibraryValue(f"gemm_{suffix}"))
+    with emitter.loop("for unit in range(begin, end):", (), ()):
+        line(f"across = index_div({dim(n)} + {dim(LibraryValue('tile_columns', (m, n, k)))} - 1, {dim(LibraryValue('tile_columns', (m, n, k)))})")
+        line(f"down = index_div({dim(m)} + {dim(LibraryValue('tile_rows', (m, n, k)))} - 1, {dim(LibraryValue('tile_rows', (m, n, k)))})")
+        line("tile = index_mod(unit, across * down)")
+        axes = list(emitter.kernel.rows)
+        if batch:
+            line("matrix = index_div(unit, across * down)")
+            emitter.unravel("matrix", axes[:-2])
+        line(f"row_start = index_div(tile, across) * {dim(LibraryValue('tile_rows', (m, n, k)))}")
+        line(f"column_start = index_mod(tile, across) * {dim(LibraryValue('tile_columns', (m, n, k)))}")
+        line(f"rows = min({dim(LibraryValue('tile_rows', (m, n, k)))}, {dim(m)} - row_start)")
+        line(f"columns = min({dim(LibraryValue('tile_columns', (m, n, k)))}, {dim(n)} - column_start)")
+
+        def place(operand: int, start: str) -> str:
+            tensor, number = root.inputs[operand], kernel.params.index(kernel.operands[operand])
+            offset = emitter.offset_text(batch_offset(tensor, axes[:-2]))
+            return f"buffers[{number}] + {size} * ({offset} + {start})"
+
+        lda, ldb = a.shape[-1], b.shape[-1]
+        line(f"a = {place(0, 'row_start' if ta else f'row_start * {dim(lda)}')}")
+        line(f"b = {place(1, f'column_start * {dim(ldb)}' if tb else 'column_start')}")
+        c_offset = emitter.offset_text(flat_offset([*axes[:-2], as_index(0), as_index(0)], root.type.shape))
+        line(f"c = buffers[{kernel.params.index(raw)}] + {size} * ({c_offset} + row_start * {dim(n)} + column_start)")
+        one, zero = scalar.literal(1.0, root.type.dtype), scalar.literal(0.0, root.type.dtype)
+        alpha, beta = (one, zero) if update is None else (emitter.value(update), one)
+        line(
+            f"gemm_{suffix}({address}, {112 if ta else 111}, {112 if tb else 111}, rows, columns, {dim(k)}, {alpha}, "
+            f"a, max(1, {dim(lda)}), b, max(1, {dim(ldb)}), {beta}, c, max(1, {dim(n)}))"
+        )
+        if followers and update is None:
+            i, j = axes[-2], axes[-1]
+            with emitter.loop("for i in range(row_start, row_start + rows):", [i], ["i"]):
+                with emitter.loop("for j in range(column_start, column_start + columns):", [j], ["j"]):
+                    emitter.stores(followers)
+    source = Source(emitter.text(), tuple(emitter.dims), LibraryValue("tiles", (product(batch), m, n, k)), kernel)
+    return source
+
+
+
+def batch_offset(tensor: Tensor, batch_axes: Sequence[Axis]) -> Offset:
+    """Where the matrix of a batch starts; axes of size 1 are read again and again."""
+    batch_shape: Shape = tuple(a.extent for a in batch_axes)
+    index = broadcast_index(tuple(batch_axes), tensor.shape[:-2], batch_shape)
+    return flat_offset([*index, as_index(0), as_index(0)], tensor.shape)
+
+
+
+def emit_scatter_add(kernel: Kernel, root: Node) -> Source:
+    """zeros, then out[indices[n], j] += updates[n, j]; the inner axes are the parallel ones, so no two units write one place."""
+    emitter = Emitter(kernel)
+    indices = root.inputs[0]
+    size = root.type.shape[0]
+    inner = product(root.type.shape[1:])
+    count = product(indices.shape)
+    index_name, update_name, out_name = (emitter.params[id(b)] for b in kernel.operands)
+    dim, line = emitter.dim, emitter.line
+    dtype = root.type.dtype
+
+    def element(text: str) -> str:
+        return f"load_{'f16' if dtype.name == 'float16' else 'bf16'}({text})" if dtype.bits == 16 and dtype.is_floating else text
+
+    total = emitter.combine("add", dtype, element(f"{out_name}[place * {dim(inner)} + j]"), element(f"{update_name}[n * {dim(inner)} + j]"))
+    zero = scalar.literal(0, dtype)
+    if dtype.bits == 16 and dtype.is_floating:
+        half = "f16" if dtype.name == "float16" else "bf16"
+        total, zero = f"store_{half}({total})", f"store_{half}({zero})"
+    line(f"for i in range({dim(size)}):")
+    line("    for j in range(begin, end):")
+    line(f"        {out_name}[i * {dim(inner)} + j] = {zero}")
+    line(f"for n in range({dim(count)}):")
+    line(f"    place = checked_index(int64({index_name}[n]), {dim(size)}, errors, 1)")
+    line("    for j in range(begin, end):")
+    line(f"        {out_name}[place * {dim(inner)} + j] = {total}")
+    return Source(emitter.text(), tuple(emitter.dims), inner, kernel)
+
+
+_EMITTERS: dict[str, Callable[[Kernel, Node], Source]] = {"matmul": emit_matmul, "scatter_add": emit_scatter_add}

@@ -1,0 +1,35 @@
+"""Object code in this process, through LLVM's loader. Imported with the first kernel; needs no numba."""
+
+from __future__ import annotations
+
+import platform
+from functools import lru_cache
+from typing import Any
+
+import llvmlite.binding as llvm
+
+
+@lru_cache(maxsize=1)
+def _engine() -> Any:
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    module = llvm.parse_assembly("")
+    module.triple = llvm.get_default_triple()
+    machine = llvm.Target.from_default_triple().create_target_machine(jit=True)
+    return llvm.create_mcjit_compiler(module, machine)
+
+
+def add_object(code: bytes, symbol: str) -> int:
+    """The address of `symbol` after linking object code into this process."""
+    engine = _engine()
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    address = engine.get_function_address(symbol)
+    assert address, f"{symbol} is missing in its object file"
+    return address
+
+
+def machine_parts() -> tuple[Any, ...]:
+    """All of the machine that object code depends on."""
+    features = llvm.get_host_cpu_features().flatten()
+    return llvm.llvm_version_info, llvm.get_host_cpu_name(), features, platform.machine(), platform.system()

@@ -1,0 +1,250 @@
+"""`Graph`: where nodes get their names, and the per-thread stack of default graphs, name scopes and control dependencies."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from graphflow.errors import GraphError
+from graphflow.ir.location import SourceLocation, user_location
+from graphflow.ir.tensor import Attrs, Constraint, Node, Tensor
+from graphflow.types import Dim, TensorType
+
+if TYPE_CHECKING:
+    from graphflow.ir.op import Op
+
+_node_numbers = itertools.count()
+_NAME = re.compile(r"^[^\x00-\x1f]{1,10000}$")
+
+
+class UniqueName(str):
+    """A name that `Graph.unique_name` has already given out."""
+
+
+class Graph:
+    """A set of nodes with unique names. Threads may build in one graph, and run it, at the same time.
+
+    A graph is finalized by `finalize()`: adding a node afterwards is a GraphError that names both lines.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._nodes: dict[str, Node] = {}
+        self._used: dict[str, int] = {}
+        self._variables: list[Any] = []
+        self._dim_origins: dict[Dim, Tensor] = {}
+        self._named_dims: dict[str, Any] = {}
+        self._finalized: SourceLocation | None = None
+        self.seed = 0  # of the random numbers: part of the key of every random op
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """All nodes in the order they were built."""
+        with self._lock:
+            return tuple(self._nodes.values())
+
+    @property
+    def variables(self) -> tuple[Any, ...]:
+        """All variables in the order they were made."""
+        with self._lock:
+            return tuple(self._variables)
+
+    def as_default(self) -> Any:
+        """A context in which this is the graph that new nodes go to."""
+        return _default_graph(self)
+
+    def finalize(self) -> None:
+        """No more nodes: whatever adds one raises a GraphError."""
+        self._finalized = self._finalized or user_location()
+
+    def get_tensor_by_name(self, name: str) -> Tensor:
+        """The tensor of that name; GraphError if there is none."""
+        base, _, index = name.partition(":")
+        node = self._nodes.get(base)
+        if node is None or (index and not (index.isdigit() and int(index) < len(node.outputs))):
+            close = [n for n in self._nodes if base.split("/")[-1] in n][:5]
+            raise GraphError(f"no tensor {name!r} in this graph", rule=f"Similar names: {', '.join(close)}." if close else None)
+        return node.outputs[int(index or 0)]
+
+    def unique_name(self, name: str) -> UniqueName:
+        """`name` within the current scope, with `_1`, `_2`, ... where it is taken."""
+        if not _NAME.match(name):
+            raise GraphError(f"not a name: {name[:50]!r}", rule="A name has 1 to 10,000 printable characters.")
+        full = "/".join([*_state().scopes, name])
+        with self._lock:
+            count = self._used.get(full)
+            if count is None:
+                self._used[full] = 0
+                return UniqueName(full)
+            while True:
+                count += 1
+                candidate = f"{full}_{count}"
+                if candidate not in self._used:
+                    self._used[full] = count
+                    self._used[candidate] = 0
+                    return UniqueName(candidate)
+
+    def add(
+        self,
+        op: Op,
+        inputs: tuple[Tensor, ...],
+        attributes: Attrs,
+        types: tuple[TensorType, ...],
+        constraints: tuple[Constraint, ...] = (),
+        name: str | None = None,
+    ) -> Node:
+        """The new node for an application of `op`."""
+        state = _state()
+        location = state.location or user_location()
+        if self._finalized is not None:
+            raise GraphError(
+                f"cannot add {op.name} at {location}: the graph was finalized at {self._finalized}",
+                operands={f"operand {i}": t for i, t in enumerate(inputs)},
+                rule="Build everything before finalize(); a node built in a loop makes the graph grow at every step.",
+            )
+        node = Node(
+            op, inputs, attributes, types, name if isinstance(name, UniqueName) else self.unique_name(name or op.name),
+            location, next(_node_numbers), self, state.control, constraints, state.twin,
+        )  # fmt: skip
+        with self._lock:
+            self._nodes[node.name] = node
+        return node
+
+    def add_variable(self, variable: Any) -> None:
+        with self._lock:
+            self._variables.append(variable)
+
+    def add_dim_origin(self, dim: Dim, tensor: Tensor) -> None:
+        with self._lock:
+            self._dim_origins.setdefault(dim, tensor)
+
+    def dim_origin(self, dim: Dim) -> Tensor | None:
+        """The placeholder whose shape gives a symbol its size."""
+        return self._dim_origins.get(dim)
+
+    def named_dim(self, name: str, make: Any) -> Any:
+        """The symbol of that name: one name, one size, within a graph."""
+        with self._lock:
+            if name not in self._named_dims:
+                self._named_dims[name] = make(name)
+            return self._named_dims[name]
+
+    def __repr__(self) -> str:
+        return f"<Graph of {len(self._nodes)} nodes, {len(self._variables)} variables>"
+
+
+class ScratchGraph(Graph):
+    """Where passes put the nodes they make: nothing is kept but what a program refers to, and names need not be unique."""
+
+    def unique_name(self, name: str) -> UniqueName:
+        return UniqueName(name)
+
+    def add(self, op: Op, inputs: tuple[Tensor, ...], attributes: Attrs, types: tuple[TensorType, ...],
+            constraints: tuple[Constraint, ...] = (), name: str | None = None) -> Node:  # fmt: skip
+        state = _state()
+        location = state.location or user_location()
+        return Node(op, inputs, attributes, types, name or op.name, location, next(_node_numbers), self, (), constraints, state.twin)
+
+
+@dataclass(frozen=True)
+class _State:
+    """What a thread builds with."""
+
+    graph: Graph | None = None  # None: the process-wide default
+    scratch: ScratchGraph | None = None  # set while a pass builds
+    scopes: tuple[str, ...] = ()
+    control: tuple[Node, ...] = ()
+    location: SourceLocation | None = None  # set while nodes are derived from another node
+    twin: Node | None = None
+
+
+_local = threading.local()
+_global_graph = Graph()
+_EMPTY = _State()
+
+
+def _state() -> _State:
+    return getattr(_local, "state", _EMPTY)
+
+
+@contextmanager
+def _changed(**changes: Any) -> Iterator[None]:
+    before = _state()
+    _local.state = replace(before, **changes)
+    try:
+        yield
+    finally:
+        _local.state = before
+
+
+def get_default_graph() -> Graph:
+    """The graph that new nodes go to in this thread."""
+    state = _state()
+    return state.scratch or state.graph or _global_graph
+
+
+def reset_default_graph() -> None:
+    """A new, empty process-wide default graph."""
+    global _global_graph
+    _global_graph = Graph()
+
+
+@contextmanager
+def _default_graph(graph: Graph) -> Iterator[Graph]:
+    with _changed(graph=graph, scopes=(), control=()):
+        yield graph
+
+
+@contextmanager
+def name_scope(name: str) -> Iterator[str]:
+    """Names built inside begin with `name/`; the scope's own name is made unique."""
+    full = get_default_graph().unique_name(name)
+    with _changed(scopes=tuple(full.split("/"))):
+        yield full + "/"
+
+
+@contextmanager
+def control_dependencies(dependencies: Sequence[Any]) -> Iterator[None]:
+    """Nodes built inside run after `dependencies`: their updates are part of the run, and variables are read after them."""
+    nodes = []
+    for item in dependencies:
+        node = getattr(item, "node", item)
+        if not isinstance(node, Node):
+            raise GraphError(f"control_dependencies takes tensors and operations, not {item!r}")
+        nodes.append(node)
+    with _changed(control=(*_state().control, *nodes)):
+        yield
+
+
+@contextmanager
+def derived_from(node: Node, *, gradient: bool = False) -> Iterator[None]:
+    """Nodes built inside carry the line of `node`; gradient nodes also remember it as their forward twin."""
+    with _changed(location=node.location, twin=node if gradient else _state().twin):
+        yield
+
+
+@contextmanager
+def scratch() -> Iterator[ScratchGraph]:
+    """Nodes built inside belong to a pass: they are kept only by the program that refers to them."""
+    graph = ScratchGraph()
+    with _changed(scratch=graph, control=(), scopes=()):
+        yield graph
+
+
+def current_control() -> tuple[Node, ...]:
+    """The control dependencies in force in this thread."""
+    return _state().control
+
+
+def building_scratch() -> ScratchGraph | None:
+    """The pass's graph, while a pass builds."""
+    return _state().scratch
+
+
+def next_node_number() -> int:
+    return next(_node_numbers)

@@ -1,0 +1,142 @@
+"""In-place execution: an output written over an input that nobody reads afterwards.
+
+Only where it cannot be seen: every element is read at the place where it is written and before it is written; a variable
+is overwritten only when nothing that may fail is still to run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from graphflow.ir.program import Program
+from graphflow.ir.scalar import Expr, Load
+from graphflow.ir.tensor import Tensor
+from graphflow.loop.inline import storage
+from graphflow.loop.ir import Buffer, Kernel, Offset, Role, Stage, Store, children, replace_children, walk
+from graphflow.loop.library import update_scale
+
+
+def run_in_place(kernels: Sequence[Kernel], program: Program) -> list[Kernel]:
+    """The kernels with outputs merged into dying inputs."""
+    result = list(kernels)
+    fetched = {storage(t) for t in program.outputs}
+    committed = {storage(value): variable for variable, value in program.updates}
+    sources = {storage(value) for _, value in program.updates if storage(value).op.access.name == "SOURCE"}
+    last_read = {id(b): k for k, kernel in enumerate(result) for b in kernel.params}
+    last_failing = max((k for k, kernel in enumerate(result) if kernel.checks or kernel.group.fails), default=-1)
+    for k in range(len(result)):
+        for output in [b for b, role in zip(result[k].params, result[k].roles, strict=True) if role is Role.OUTPUT]:
+            tensor = output.tensor
+            if tensor is None or tensor in fetched:
+                continue
+            for buffer in _inputs(result[k]):
+                if last_read[id(buffer)] != k or buffer.dtype != output.dtype or buffer.size != output.size:
+                    continue
+                if not _may_overwrite(buffer, tensor, committed, fetched | sources, k, last_failing):
+                    continue
+                if not reads_in_place(result[k], buffer, output):
+                    continue
+                result = [_merge(kernel, output, buffer) for kernel in result]
+                last_read[id(buffer)] = max(last_read[id(buffer)], last_read.pop(id(output)))
+                break
+    return result
+
+
+def _inputs(kernel: Kernel) -> list[Buffer]:
+    return [b for b, role in zip(kernel.params, kernel.roles, strict=True) if role is Role.INPUT and b.tensor is not None]
+
+
+def _may_overwrite(buffer: Buffer, output: Tensor, committed: dict[Tensor, Tensor], kept: set[Tensor], k: int, last_failing: int) -> bool:
+    """Is the input dead after this kernel, and nobody's but ours?"""
+    tensor = buffer.tensor
+    assert tensor is not None
+    if tensor in kept:
+        return False
+    if tensor.op.name == "variable":
+        return committed.get(output) is tensor and k > last_failing
+    return tensor.op.access.name != "SOURCE" and tensor not in committed and output not in committed
+
+
+def reads_in_place(kernel: Kernel, buffer: Buffer, output: Buffer) -> bool:
+    """Does the kernel read each element of `buffer` only where, and before, it writes `output`?"""
+    root = kernel.group.root
+    if root is not None:
+        # BLAS overwrites its result at once; only `c + alpha * product` over c is safe.
+        scale = update_scale(kernel.group, root) if root.op.name == "matmul" and len(kernel.group.outputs) == 1 else None
+        operands = {storage(t) for t in root.inputs}
+        return scale is not None and buffer.tensor not in operands and len(kernel.stages[0].stores) == 1
+    steps = [(k, s) for k, st in enumerate(kernel.stages) for s in st.stores] + [(len(kernel.stages), s) for s in kernel.finals]
+    writes = [(k, s) for k, s in steps if s.buffer is output]
+    if len(writes) != 1:
+        return False
+    at, write = writes[0]
+    place = _offset_key(write.offset)
+    for k, roots in _reads(kernel):
+        for e in walk(roots):
+            if isinstance(e, Load) and e.buffer is buffer and (k > at or _offset_key(e.index[0]) != place):
+                return False
+    return True
+
+
+def _reads(kernel: Kernel) -> list[tuple[int, list[Expr]]]:
+    found: list[tuple[int, list[Expr]]] = []
+    for k, st in enumerate(kernel.stages):
+        found.append((k, [r.value for r in st.reductions] + [s.value for s in st.stores] + [s.offset for s in st.stores]))
+    found.append((len(kernel.stages), [s.value for s in kernel.finals]))
+    return found
+
+
+def _offset_key(offset: Expr) -> object:
+    """Equal for equal positions; positions that depend on data equal nothing."""
+    if not isinstance(offset, Offset) or any(children(atom) for atom, _ in offset.terms):
+        return object()
+    return offset.constant, frozenset((id(atom), factor) for atom, factor in offset.terms)
+
+
+def _merge(kernel: Kernel, output: Buffer, buffer: Buffer) -> Kernel:
+    """`kernel` with `output` replaced by `buffer`."""
+    if output not in kernel.params:
+        return kernel
+    writes = kernel.roles[kernel.params.index(output)] is not Role.INPUT
+    pairs = [
+        (buffer, Role.INOUT if writes and buffer in kernel.params else role) if b is output else (b, role)
+        for b, role in zip(kernel.params, kernel.roles, strict=True)
+        if b is not buffer
+    ]
+
+    def moved(s: Store) -> Store:
+        return replace(s, buffer=buffer) if s.buffer is output else s
+
+    stages = tuple(Stage(st.reductions, tuple(moved(s) for s in st.stores)) for st in kernel.stages)
+    merged = replace(
+        kernel, params=tuple(b for b, _ in pairs), roles=tuple(r for _, r in pairs), stages=stages,
+        finals=tuple(moved(s) for s in kernel.finals), operands=tuple(buffer if b is output else b for b in kernel.operands),
+    )  # fmt: skip
+    return _reload(merged, output, buffer)
+
+
+def _reload(kernel: Kernel, output: Buffer, buffer: Buffer) -> Kernel:
+    """Loads of `output` are loads of `buffer`."""
+    done: dict[int, Expr] = {}
+
+    def moved(root: Expr) -> Expr:
+        for e in walk([root]):
+            if id(e) in done:
+                continue
+            parts = children(e)
+            new = tuple(done[id(p)] for p in parts)
+            out = e if all(a is b for a, b in zip(parts, new, strict=True)) else replace_children(e, new)
+            if isinstance(out, Load) and out.buffer is output:
+                out = Load(buffer, out.index, out.dtype)
+            done[id(e)] = out
+        return done[id(root)]
+
+    def store(s: Store) -> Store:
+        return Store(s.buffer, moved(s.offset), moved(s.value))  # type: ignore[arg-type]
+
+    stages = tuple(
+        Stage(tuple(replace(r, value=moved(r.value)) for r in st.reductions), tuple(store(s) for s in st.stores))
+        for st in kernel.stages
+    )
+    return replace(kernel, stages=stages, finals=tuple(store(s) for s in kernel.finals))

@@ -1,0 +1,177 @@
+"""The loop IR: fusion groups and kernels, as values.
+
+A kernel computes over the axes of one domain, told apart by what happens along them: `rows` are parallel, `reduced` are
+summed over (or maximised, ...), `lanes` are parallel axes inside the reduced ones. Its `stages` run one after the other
+over the reduced axes of one row: softmax is a stage for the maximum, one for the sum, one for the quotient.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from graphflow.ir.scalar import Accumulator, Axis, Call, Check, Const, Expr, Load, Select, SizeValue
+from graphflow.ir.tensor import Node, Tensor
+from graphflow.types import AnySize, DType, Shape, int64
+
+
+@dataclass(frozen=True, eq=False)
+class FusionGroup:
+    """The nodes that share a kernel."""
+
+    number: int
+    kind: str  # "loop" or "library"
+    shape: Shape  # the domain
+    axes: tuple[int, ...] | None  # the domain's axes that its reductions reduce; None without reductions
+    members: tuple[Node, ...]  # computed inside, operands first
+    reads: tuple[Tensor, ...]  # buffers loaded
+    outputs: tuple[Tensor, ...]  # written to memory
+    remarks: tuple[str, ...]  # why it ends here: every refusal to fuse
+    root: Node | None = None  # the library node
+
+    @property
+    def name(self) -> str:
+        """Named after its ops: `add_exp_3`."""
+        ops: list[str] = []
+        for node in self.members:
+            if node.op.name not in ops and node.op.name not in ("reshape", "broadcast_to", "constant"):
+                ops.append(node.op.name)
+        shown = ops if len(ops) <= 4 else [*ops[:2], *ops[-2:]]
+        return "_".join([*shown, str(self.number)])
+
+    @property
+    def remark(self) -> str:
+        return "; ".join(self.remarks) or "nothing else reads or feeds it"
+
+    @property
+    def fails(self) -> bool:
+        """Can a run fail in it?"""
+        return any(node.op.fails for node in self.members)
+
+
+class Role(Enum):
+    """What a kernel does with a buffer."""
+
+    INPUT = "input"
+    OUTPUT = "output"
+    INOUT = "in and out"  # an output written over an input that nobody reads later
+    SCRATCH = "scratch"
+
+
+@dataclass(frozen=True, eq=False)
+class Buffer:
+    """A block of memory: `size` elements of `dtype`. Tensors that are reshapes of one another share it."""
+
+    name: str
+    dtype: DType
+    size: AnySize
+    tensor: Tensor | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Offset(Expr):
+    """A position in a buffer: a constant plus multiples of axes and other index expressions."""
+
+    constant: AnySize
+    terms: tuple[tuple[Expr, AnySize], ...]
+    dtype: DType = int64
+
+
+@dataclass(frozen=True, eq=False)
+class Store:
+    """Write an element."""
+
+    buffer: Buffer
+    offset: Offset
+    value: Expr
+
+
+@dataclass(frozen=True, eq=False)
+class Reduction:
+    """An accumulator: combined over the reduced axes with the element function of `combine`."""
+
+    accumulator: Accumulator
+    combine: str
+    identity: Const
+    value: Expr
+    node: Node
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """One pass over the reduced axes of a row."""
+
+    reductions: tuple[Reduction, ...]
+    stores: tuple[Store, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Kernel:
+    """Loops over a domain; `extent` units of parallel work."""
+
+    name: str
+    form: str  # "map", "row", "column", "chunk"
+    params: tuple[Buffer, ...]
+    roles: tuple[Role, ...]
+    rows: tuple[Axis, ...]
+    reduced: tuple[Axis, ...]
+    lanes: tuple[Axis, ...]
+    stages: tuple[Stage, ...]
+    finals: tuple[Store, ...]  # stores once a row, after the last stage
+    extent: AnySize
+    group: FusionGroup
+    chunk: int = 0  # elements or rows of one unit, for "chunk"
+    checks: tuple[Node, ...] = ()  # the nodes whose indices it checks; an error's site counts them
+    operands: tuple[Buffer, ...] = ()  # of a library call: what it reads, then where it writes
+
+
+def children(expr: Expr) -> tuple[Expr, ...]:
+    """The expressions an expression is made of."""
+    match expr:
+        case Call():
+            return expr.args
+        case Select():
+            return (expr.condition, expr.then, expr.otherwise)
+        case Load():
+            return expr.index
+        case Check():
+            return (expr.index,)
+        case Offset():
+            return tuple(atom for atom, _ in expr.terms)
+        case Axis() | Const() | SizeValue() | Accumulator():
+            return ()
+        case _:
+            raise AssertionError(f"no scalar expression: {expr!r}")
+
+
+def replace_children(expr: Expr, new: tuple[Expr, ...]) -> Expr:
+    """The same expression on other parts."""
+    match expr:
+        case Call(fn, _, dtype):
+            return Call(fn, new, dtype)
+        case Select():
+            return Select(*new)
+        case Load(buffer, _, dtype):
+            return Load(buffer, new, dtype)
+        case Check(_, size, site, axis):
+            return Check(new[0], size, site, axis)
+        case Offset(constant, terms):
+            return Offset(constant, tuple((atom, factor) for atom, (_, factor) in zip(new, terms, strict=True)))
+        case _:
+            return expr
+
+
+def walk(roots: list[Expr]) -> list[Expr]:
+    """All expressions below `roots`, each once, parts before wholes."""
+    order: list[Expr] = []
+    seen: set[int] = set()
+    stack = [(root, False) for root in reversed(roots)]
+    while stack:
+        expr, done = stack.pop()
+        if done:
+            order.append(expr)
+        elif id(expr) not in seen:
+            seen.add(id(expr))
+            stack.append((expr, True))
+            stack.extend((child, False) for child in reversed(children(expr)))
+    return order

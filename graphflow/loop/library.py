@@ -1,0 +1,75 @@
+"""Lowering of the library groups: a matrix product with the elementwise ops that follow it, a scatter.
+
+The node itself is a library call; what follows is lowered like any elementwise kernel, over the tile just computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from graphflow.ir.scalar import Const, Expr
+from graphflow.ir.tensor import Node, Tensor
+from graphflow.loop.inline import scalar_constant, storage
+from graphflow.loop.ir import Buffer, FusionGroup, Kernel, Role, Stage
+from graphflow.loop.lower import _Lowering, make_kernel, store_of
+from graphflow.types import AnySize, DType
+
+
+def lower_library(group: FusionGroup, buffers: Callable[[Tensor], Buffer], scratch: Callable[[str, DType, AnySize], Buffer]) -> list[Kernel]:
+    """The kernel of a library group: its node, then its elementwise followers as stores."""
+    root = group.root
+    assert root is not None
+    raw = raw_result(group, root, buffers, scratch)
+    inner = lambda tensor: raw if tensor is root.output else buffers(tensor)  # noqa: E731
+    lowering = _Lowering(group, inner)
+    followers = [store_of(lowering, tensor) for tensor in group.outputs if tensor is not root.output]
+    operands = (*(buffers(storage(t)) for t in root.inputs), raw)
+    kernel = make_kernel(group, root.op.name, lowering.domain, [], [], [Stage((), tuple(followers))], [], 1, ())
+    params = list(dict.fromkeys([*operands[:-1], *kernel.params, raw]))
+    checks = (root,) if root.op.fails else ()
+    written = {id(s.buffer) for s in followers} | {id(raw)}
+    roles = tuple(Role.OUTPUT if id(b) in written else Role.INPUT for b in params)
+    return [replace(kernel, params=tuple(params), roles=roles, checks=checks, operands=operands)]
+
+
+def raw_result(group: FusionGroup, root: Node, buffers: Callable[[Tensor], Buffer], scratch: Callable[[str, DType, AnySize], Buffer]) -> Buffer:
+    """Where the library call writes: the node's own buffer, or that of a follower of the same size and dtype."""
+    if root.output in group.outputs:
+        return buffers(root.output)
+    for tensor in group.outputs:
+        if tensor.dtype == root.type.dtype and tensor.shape == root.type.shape:
+            return buffers(tensor)
+    return scratch(f"{root.name.split('/')[-1]}_raw", root.type.dtype, root.type.size)
+
+
+def update_scale(group: FusionGroup, root: Node) -> Expr | None:
+    """The scale of the product in `c ± scale * product`, if the group's one output has this form."""
+    output = group.outputs[0].node
+    if output.op.name not in ("add", "subtract") or len(output.inputs) != 2:
+        return None
+    c, change = output.inputs
+    if change is not root.output and not _is_scaled(change, root):
+        if output.op.name == "subtract":
+            return None
+        c, change = change, c
+        if change is not root.output and not _is_scaled(change, root):
+            return None
+    if c.shape != root.type.shape or storage(c).node in group.members:
+        return None
+    sign = -1.0 if output.op.name == "subtract" else 1.0
+    dtype = root.type.dtype
+    if change is root.output:
+        return Const(sign, dtype)
+    factor = next(scalar_constant(t) for t in change.inputs if t is not root.output)
+    assert factor is not None
+    return Const(sign * factor.value, dtype)
+
+
+def _is_scaled(tensor: Tensor, root: Node) -> bool:
+    return (
+        tensor.op.name == "multiply"
+        and root.output in tensor.inputs
+        and tensor.shape == root.type.shape
+        and any(scalar_constant(t) is not None for t in tensor.inputs)
+    )

@@ -1,0 +1,338 @@
+"""From a fusion group to kernels of the loop IR: which axes run how, what each stage computes, and where it is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from graphflow.ir.scalar import Accumulator, Axis, Call, Check, Const, Expr, Load, SizeValue, size_of
+from graphflow.ir.tensor import Node, Tensor
+from graphflow.loop.inline import Inliner, storage
+from graphflow.loop.ir import Buffer, FusionGroup, Kernel, Offset, Reduction, Role, Stage, Store, children, replace_children, walk
+from graphflow.loop.partition import CHEAP, CHUNK, match_axes
+from graphflow.ops.declare import REGISTRY
+from graphflow.types import AnySize, DType, Shape, contiguous_strides, int64, product, static_size
+
+LANE_TILE = 64  # elements a column kernel keeps in its accumulators at a time: 256 bytes of float32
+
+
+_IDENTITIES: Mapping[str, Callable[[DType], object]] = {
+    "add": lambda d: d.numpy.type(0).item() if d.name != "bfloat16" else 0.0,
+    "multiply": lambda d: d.numpy.type(1).item() if d.name != "bfloat16" else 1.0,
+    "maximum": lambda d: -float("inf") if d.is_floating else d.min,
+    "minimum": lambda d: float("inf") if d.is_floating else d.max,
+    "logical_or": lambda d: False,
+    "logical_and": lambda d: True,
+}
+
+
+def identity_of(combine: str, dtype: DType) -> Const:
+    """The neutral element: 0 for sums, -inf for maxima, ..."""
+    value = _IDENTITIES[combine](dtype)
+    return Const(value.item() if isinstance(value, np.generic) else value, dtype)
+
+
+def flat_offset(index: Sequence[Expr], shape: Shape) -> Offset:
+    """The row-major position of `index` as a constant plus multiples of axes."""
+    constant: AnySize = 0
+    terms: dict[int, tuple[Expr, AnySize]] = {}
+
+    def add(expr: Expr, factor: AnySize) -> None:
+        nonlocal constant
+        match expr:
+            case Const() | SizeValue():
+                constant = constant + size_of(expr) * factor
+            case Call("index_add", (a, b)):
+                add(a, factor)
+                add(b, factor)
+            case Call("index_mul", (a, b)) if isinstance(b, Const | SizeValue):
+                add(a, size_of(b) * factor)
+            case Call("index_mul", (a, b)) if isinstance(a, Const | SizeValue):
+                add(b, size_of(a) * factor)
+            case _:
+                old = terms.get(id(expr), (expr, 0))[1]
+                terms[id(expr)] = (expr, old + factor)
+
+    for i, stride in zip(index, contiguous_strides(shape), strict=True):
+        add(i, stride)
+    return Offset(constant, tuple((e, f) for e, f in terms.values() if f != 0))
+
+
+class _Lowering:
+    """The expressions of one group."""
+
+    def __init__(self, group: FusionGroup, buffers: Callable[[Tensor], Buffer]) -> None:
+        self.group = group
+        self.buffers = buffers
+        self.domain = tuple(Axis(f"i{k}", size) for k, size in enumerate(group.shape))
+        self.inside = {t for node in group.members if node is not group.root for t in node.outputs}
+        self.accumulators: dict[Tensor, Accumulator] = {}
+        self.reductions: list[Reduction] = []
+        self.inliner = Inliner(self.leaf)
+        self.values: dict[Tensor, tuple[Expr, tuple[Expr, ...]]] = {}
+
+    def leaf(self, tensor: Tensor, index: tuple[Expr, ...]) -> Expr | None:
+        if tensor in self.accumulators:
+            return self.accumulators[tensor]
+        base = storage(tensor)
+        if base in self.inside:
+            return None
+        return Load(self.buffers(base), (flat_offset(index, tensor.type.shape),), tensor.dtype)
+
+    def index_of(self, tensor: Tensor) -> list[tuple[Expr, ...]]:
+        """The index maps a member could have."""
+        found = []
+        full = match_axes(tensor.type.shape, [(a, a.extent) for a in self.domain])
+        if full is not None:
+            found.append(full)
+        if self.group.axes is not None:
+            kept = match_axes(tensor.type.shape, [(a, a.extent) for k, a in enumerate(self.domain) if k not in self.group.axes])
+            if kept is not None:
+                found.append(kept)
+        return found
+
+    def reduce(self, node: Node) -> None:
+        combine = node.op.combine
+        assert combine is not None
+        dtype = node.type.dtype.compute
+        value = self.inliner.value(node.inputs[0], self.domain)
+        accumulator = Accumulator(len(self.reductions), dtype)
+        self.reductions.append(Reduction(accumulator, combine, identity_of(combine, dtype), value, node))
+        self.accumulators[node.output] = accumulator
+
+
+def lower_group(group: FusionGroup, buffers: Callable[[Tensor], Buffer], scratch: Callable[[str, DType, AnySize], Buffer]) -> list[Kernel]:
+    """The kernels of a loop group: one, or two for a full reduction (partial results, then their combination)."""
+    lowering = _Lowering(group, buffers)
+    for node in group.members:
+        if node.op.combine is not None:
+            lowering.reduce(node)
+    stores = [store_of(lowering, tensor) for tensor in group.outputs]
+    roots = [s.value for s in stores] + [r.value for r in lowering.reductions]
+    checks = tuple({id(e.site): e.site for e in walk(roots + [s.offset for s in stores]) if isinstance(e, Check)}.values())
+    if group.axes is None:
+        return [map_kernel(group, lowering, stores, checks)]
+    size = static_size(group.shape)
+    if len(group.axes) == len(group.shape) and (size is None or size > CHUNK):
+        return chunk_kernels(group, lowering, stores, checks, scratch)
+    return [row_kernel(group, lowering, stores, checks)]
+
+
+def store_of(lowering: _Lowering, tensor: Tensor) -> Store:
+    """The store that writes a member to its buffer."""
+    group, domain = lowering.group, lowering.domain
+    buffer = lowering.buffers(tensor)
+    reduced = [a for a in (domain[k] for k in group.axes or ())]
+    for index in lowering.index_of(tensor):
+        value = lowering.inliner.value(tensor, index)
+        used = {id(e) for e in walk([value]) if isinstance(e, Axis)}
+        offset = flat_offset(index, tensor.type.shape)
+        placed = {id(a) for a, _ in offset.terms}
+        if used <= placed or not any(id(a) in used - placed for a in reduced):
+            return Store(buffer, offset, value)
+    raise AssertionError(f"{tensor!r} has no place in its group")
+
+
+def map_kernel(group: FusionGroup, lowering: _Lowering, stores: list[Store], checks: tuple[Node, ...]) -> Kernel:
+    """An elementwise kernel: every axis is parallel, the innermost one is the loop that vectorises."""
+    (axes,), _, stores = merge_axes([list(lowering.domain)], [], stores)
+    return make_kernel(group, "map", axes, [], [], [Stage((), tuple(stores))], [], product([a.extent for a in axes[:-1]]) if len(axes) > 1 else (axes[0].extent if axes else 1), checks)
+
+
+def classes(lowering: _Lowering) -> tuple[list[Axis], list[Axis], list[Axis]]:
+    """(rows, reduced, lanes): the kept axes behind the last reduced one are lanes, if there are any to speak of."""
+    axes = lowering.group.axes or ()
+    last = max(axes)
+    reduced = [a for k, a in enumerate(lowering.domain) if k in axes]
+    rows = [a for k, a in enumerate(lowering.domain) if k not in axes and k < last]
+    lanes = [a for k, a in enumerate(lowering.domain) if k > last]
+    return rows, reduced, lanes
+
+
+def row_kernel(group: FusionGroup, lowering: _Lowering, stores: list[Store], checks: tuple[Node, ...]) -> Kernel:
+    """A kernel with reductions: stages over the reduced axes of one row, or of one tile of lanes."""
+    rows, reduced, lanes = classes(lowering)
+    (rows, reduced, lanes), reductions, stores = merge_axes([rows, reduced, lanes], lowering.reductions, stores)
+    if len(lanes) > 1:
+        rows, lanes = [*rows, *lanes[:-1]], lanes[-1:]
+    lanes = [a for a in lanes if a.extent != 1]
+    stages, finals = stage(reductions, stores, reduced)
+    extent = product([a.extent for a in rows])
+    if lanes:
+        tiles = (lanes[0].extent + (LANE_TILE - 1)) // LANE_TILE
+        return make_kernel(group, "column", rows, reduced, lanes, stages, finals, extent * tiles, checks)
+    return make_kernel(group, "row", rows, reduced, [], stages, finals, extent, checks)
+
+
+def stage(reductions: Sequence[Reduction], stores: Sequence[Store], reduced: Sequence[Axis]) -> tuple[list[Stage], list[Store]]:
+    """Passes over the row, each as early as its operands allow, and the stores that need one element a row."""
+    level: dict[int, int] = {}
+
+    def stage_of(value: Expr) -> int:
+        needed = [level[e.number] + 1 for e in walk([value]) if isinstance(e, Accumulator)]
+        return max(needed, default=0)
+
+    for r in reductions:
+        level[r.accumulator.number] = stage_of(r.value)
+    over = {id(a) for a in reduced}
+    inner = [s for s in stores if any(id(a) in over for a, _ in s.offset.terms)]
+    finals = [s for s in stores if s not in inner]
+    placed = [(stage_of(s.value), s) for s in inner]
+    count = 1 + max([*level.values(), *(k for k, _ in placed)], default=-1)
+    stages: list[Stage] = []
+    stored: dict[int, Expr] = {}  # values that an earlier stage wrote to memory: dear ones are read back
+    for k in range(count):
+        rewritten = _rewriter(stored)
+        now = [s for at, s in placed if at == k]
+        stages.append(
+            Stage(
+                tuple(replace(r, value=rewritten(r.value)) for r in reductions if level[r.accumulator.number] == k),
+                tuple(replace(s, value=rewritten(s.value)) for s in now),
+            )
+        )
+        for s in now:
+            if _is_dear(s.value) and s.value.dtype.compute == s.buffer.dtype:
+                stored[id(s.value)] = Load(s.buffer, (s.offset,), s.value.dtype)
+    return stages, finals
+
+
+def _is_dear(value: Expr) -> bool:
+    """Does computing a value again cost more than reading it?"""
+    return sum(REGISTRY[e.fn].cost for e in walk([value]) if isinstance(e, Call) and e.fn in REGISTRY) > CHEAP
+
+
+def chunk_kernels(
+    group: FusionGroup, lowering: _Lowering, stores: list[Store], checks: tuple[Node, ...],
+    scratch: Callable[[str, DType, AnySize], Buffer],
+) -> list[Kernel]:  # fmt: skip
+    """A full reduction: units of CHUNK elements each write a partial result, a second kernel combines them in order."""
+    late = [s for s in stores if any(isinstance(e, Accumulator) for e in walk([s.value])) or not _varies(s)]
+    early = [s for s in stores if s not in late]
+    (reduced,), reductions, early = merge_axes([list(lowering.domain)], lowering.reductions, early)
+    inner = static_size(tuple(a.extent for a in reduced[1:]))
+    per_unit = CHUNK if len(reduced) == 1 else max(1, CHUNK // inner) if inner else 1
+    units = (reduced[0].extent + (per_unit - 1)) // per_unit
+    unit = Axis("unit", units)
+    partial_stores, combined = [], []
+    place = Offset(0, ((unit, 1),))
+    for r in reductions:
+        buffer = scratch(f"partial_{r.node.name.split('/')[-1]}", r.accumulator.dtype, units)
+        partial_stores.append(Store(buffer, place, r.accumulator))
+        combined.append(replace(r, value=Load(buffer, (place,), r.accumulator.dtype)))
+    first = make_kernel(
+        group, "chunk", [unit], reduced, [], [Stage(tuple(reductions), tuple(early))], partial_stores, units, checks, per_unit
+    )
+    second = make_kernel(group, "row", [], [unit], [], [Stage(tuple(combined), ())], late, 1, checks)
+    return [first, replace(second, name=f"{second.name}_combine")]
+
+
+def _varies(store: Store) -> bool:
+    return bool(store.offset.terms)
+
+
+def make_kernel(
+    group: FusionGroup, form: str, rows: Sequence[Axis], reduced: Sequence[Axis], lanes: Sequence[Axis], stages: Sequence[Stage],
+    finals: Sequence[Store], extent: AnySize, checks: tuple[Node, ...], chunk: int = 0,
+) -> Kernel:  # fmt: skip
+    """A kernel with its parameters collected: buffers read, then buffers written."""
+    stores = [s for st in stages for s in st.stores] + list(finals)
+    roots = [s.value for s in stores] + [s.offset for s in stores] + [r.value for st in stages for r in st.reductions]
+    read = {id(e.buffer): e.buffer for e in walk(roots) if isinstance(e, Load)}
+    written = {id(s.buffer): s.buffer for s in stores}
+    params = [b for k, b in read.items() if k not in written] + list(written.values())
+    roles = [Role.OUTPUT if id(b) in written else Role.INPUT for b in params]
+    sites = {id(e.site) for e in walk(roots) if isinstance(e, Check)}
+    used = tuple(n for n in checks if id(n) in sites)
+    return Kernel(
+        group.name, form, tuple(params), tuple(roles), tuple(rows), tuple(reduced), tuple(lanes), tuple(stages), tuple(finals),
+        extent, group, chunk, used,
+    )  # fmt: skip
+
+
+# --- merging axes ---------------------------------------------------------------------------------------------------------
+
+
+def merge_axes(
+    lists: list[list[Axis]], reductions: Sequence[Reduction], stores: Sequence[Store]
+) -> tuple[list[list[Axis]], list[Reduction], list[Store]]:
+    """Adjacent axes of one class become one where every buffer is laid out so: [64, 128] elements are one loop of 8192."""
+    roots = [r.value for r in reductions] + [s.value for s in stores] + [s.offset for s in stores]
+    exprs = walk(roots)
+    pinned: set[int] = set()  # axes whose value is used, not only their place
+    offsets: list[Offset] = []
+    for e in exprs:
+        if isinstance(e, Offset):
+            offsets.append(e)
+            parts = [atom for atom, _ in e.terms if not isinstance(atom, Axis)]
+        else:
+            parts = list(children(e))
+        pinned.update(id(p) for p in parts if isinstance(p, Axis))
+    pinned.update(id(e) for e in roots if isinstance(e, Axis))
+    factors = [{id(atom): f for atom, f in o.terms} for o in offsets]
+    replacement: dict[int, Expr] = {}
+    result: list[list[Axis]] = []
+    for axes in lists:
+        merged: list[Axis] = []
+        for axis in [a for a in axes if a.extent != 1 or id(a) in pinned]:
+            previous = merged[-1] if merged else None
+            if previous is not None and id(previous) not in pinned and id(axis) not in pinned:
+                fits = all(f.get(id(previous), 0) == f.get(id(axis), 0) * axis.extent for f in factors)
+                if fits:
+                    joined = Axis(f"{previous.name}{axis.name[1:]}", previous.extent * axis.extent)
+                    for f in factors:
+                        factor = f.pop(id(axis), 0)
+                        f.pop(id(previous), None)
+                        if factor != 0:
+                            f[id(joined)] = factor
+                    replacement[id(previous)] = Const(0, int64)
+                    replacement[id(axis)] = joined
+                    for key, value in list(replacement.items()):
+                        if value is previous:
+                            replacement[key] = Const(0, int64)
+                    merged[-1] = joined
+                    continue
+            merged.append(axis)
+        for axis in axes:
+            if axis.extent == 1 and id(axis) not in pinned:
+                replacement[id(axis)] = Const(0, int64)
+        result.append(merged)
+    if not replacement:
+        return result, list(reductions), list(stores)
+    rewritten = _rewriter(replacement)
+    return (
+        result,
+        [replace(r, value=rewritten(r.value)) for r in reductions],
+        [Store(s.buffer, rewritten(s.offset), rewritten(s.value)) for s in stores],  # type: ignore[arg-type]
+    )
+
+
+def _rewriter(replacement: Mapping[int, Expr]) -> Callable[[Expr], Expr]:
+    done: dict[int, Expr] = {}
+
+    def rewrite(root: Expr) -> Expr:
+        for e in walk([root]):
+            if id(e) in done:
+                continue
+            if id(e) in replacement:
+                done[id(e)] = replacement[id(e)]
+                continue
+            parts = children(e)
+            new = tuple(done[id(p)] for p in parts)
+            if isinstance(e, Offset):
+                terms: dict[int, tuple[Expr, AnySize]] = {}
+                for atom, (_, factor) in zip(new, e.terms, strict=True):
+                    if isinstance(atom, Const) and atom.value == 0:
+                        continue
+                    old = terms.get(id(atom), (atom, 0))[1]
+                    terms[id(atom)] = (atom, old + factor)
+                done[id(e)] = Offset(e.constant, tuple(terms.values()))
+            elif all(a is b for a, b in zip(parts, new, strict=True)):
+                done[id(e)] = e
+            else:
+                done[id(e)] = replace_children(e, new)
+        return done[id(root)]
+
+    return rewrite
+

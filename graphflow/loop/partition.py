@@ -1,0 +1,453 @@
+"""Fusion: a partition of a program into groups that share a kernel, with the reason for every refusal.
+
+Nodes are visited operands first. A cheap one, or one that is read only once, is *deferred*: it is computed wherever it is
+read. The others are *placed*: into the group of a producer, or of another reader of the same buffer, if the group's
+elements are read at the very index at which they are made and no cycle arises; else into a group of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from graphflow.ir.op import Access
+from graphflow.ir.program import Program
+from graphflow.ir.scalar import Accumulator, Axis, Const, Expr, Load
+from graphflow.ir.tensor import Node, Tensor
+from graphflow.loop.inline import VIEWS, Inliner, scalar_constant, storage
+from graphflow.loop.ir import FusionGroup
+from graphflow.types import Shape, int64, static_size
+
+CHEAP = 3.0  # additions: recomputing this much costs less than a store and a load
+DEFERRED_LIMIT = 40  # ops: longer chains are cut, so that no expression grows without bound
+CHUNK = 4096  # elements of a full reduction that one unit of work sums; smaller ones are one unit
+FOLLOWED = frozenset({"matmul"})  # library kernels that compute elementwise ops on their result while it is in the cache
+CANDIDATES = 6  # groups tried for a node before it gets its own
+
+
+class _Group:
+    """A group in the making."""
+
+    def __init__(self, number: int, kind: str, shape: Shape) -> None:
+        self.number = number
+        self.kind = kind
+        self.shape = shape
+        self.domain = tuple(Axis(f"i{k}", size) for k, size in enumerate(shape))
+        self.axes: tuple[int, ...] | None = None
+        self.solids: list[Node] = []
+        self.index: dict[Tensor, tuple[Expr, ...]] = {}  # where in the domain each member's element is made
+        self.reduced: set[Tensor] = set()  # members that do not vary along the reduced axes
+        self.outputs: dict[Tensor, None] = {}
+        self.deps: set[_Group] = set()
+        self.reads: set[Tensor] = set()
+        self.remarks: list[str] = []
+        self.weight = 0
+        self.root: Node | None = None
+
+    @property
+    def reduces_all(self) -> bool:
+        """Is a full reduction split over several units, its result known only when all are done?"""
+        if self.axes is None or len(self.axes) != len(self.shape):
+            return False
+        size = static_size(self.shape)
+        return size is None or size > CHUNK
+
+    def levels(self, node: Node) -> Iterable[tuple[str, tuple[Expr, ...]]]:
+        """The index maps a node of this shape could have: over the whole domain, or without the reduced axes."""
+        shape = node.type.shape
+        full = match_axes(shape, [(a, a.extent) for a in self.domain])
+        if full is not None:
+            yield "full", full
+        if self.axes is not None:
+            kept = match_axes(shape, [(a, a.extent) for k, a in enumerate(self.domain) if k not in self.axes])
+            if kept is not None:
+                yield "reduced", kept
+
+
+def match_axes(shape: Shape, axes: Sequence[tuple[Axis, object]]) -> tuple[Expr, ...] | None:
+    """`shape`'s index over `axes`, where they agree but for sizes of 1; None where they do not."""
+    index: list[Expr] = []
+    k = 0
+    for size in shape:
+        while k < len(axes) and axes[k][1] == 1 and size != 1:
+            k += 1
+        if k < len(axes) and axes[k][1] == size:
+            index.append(axes[k][0])
+            k += 1
+        elif size == 1:
+            index.append(Const(0, int64))
+        else:
+            return None
+    return tuple(index) if all(size == 1 for _, size in axes[k:]) else None
+
+
+class Partitioner:
+    """Walks a program once; `groups()` is the result."""
+
+    def __init__(self, program: Program, *, fuse: bool = True, max_group: int = 160) -> None:
+        self.program = program
+        self.fuse = fuse
+        self.max_group = max_group
+        self.all: list[_Group] = []
+        self.home: dict[Tensor, _Group] = {}  # of placed tensors
+        self.sources: set[Tensor] = set()
+        self.weights: dict[Node, tuple[int, float]] = {}  # of deferred nodes: ops and cost to compute one element
+        self.uses: dict[Tensor, int] = {}
+        self.readers: dict[Tensor, list[_Group]] = {}
+        self.required: set[Tensor] = set()  # buffers that exist whatever is decided
+
+    def groups(self) -> tuple[FusionGroup, ...]:
+        """The fusion groups in launch order."""
+        nodes = self.program.nodes
+        for node in nodes:
+            for tensor in node.inputs:
+                self.uses[tensor] = self.uses.get(tensor, 0) + 1
+            if node.op.access is Access.OPAQUE:
+                self.required.update(storage(t) for t in node.inputs)
+        for tensor in self.program.results:
+            self.uses[tensor] = self.uses.get(tensor, 0) + 1
+            self.required.add(storage(tensor))
+        for node in nodes:
+            self.visit(node)
+        for tensor in self.program.results:
+            self.need(tensor)
+        return finish(self)
+
+    # --- one node ------------------------------------------------------------------------------------------------------
+
+    def visit(self, node: Node) -> None:
+        match node.op.access:
+            case Access.SOURCE:
+                self.sources.update(node.outputs)
+            case Access.OPAQUE:
+                for tensor in node.inputs:
+                    self.need(tensor)
+                self.place_library(node)
+            case Access.REDUCTION:
+                self.place(node)
+            case Access.MOVEMENT | Access.ELEMENTWISE:
+                self.settle_repeated(node)
+                if node.op.name in VIEWS and not self.may_defer(node):
+                    self.need_placed(storage(node.output))
+                if node.op.name in VIEWS or self.may_defer(node):
+                    self.weights[node] = self.weight_of(node)
+                else:
+                    self.place(node)
+            case _:
+                raise AssertionError(f"{node!r} cannot be fused")
+
+    def settle_repeated(self, node: Node) -> None:
+        """Place operands whose elements this node would compute again and again."""
+        for tensor in node.inputs:
+            base = storage(tensor)
+            if base.node in self.weights and self.weights[base.node][1] > CHEAP and tensor.type.size != node.type.size:
+                self.place(base.node)
+
+    def need_placed(self, tensor: Tensor) -> None:
+        if tensor not in self.sources and tensor not in self.home:
+            self.place(tensor.node)
+
+    def weight_of(self, node: Node) -> tuple[int, float]:
+        count, cost = 1, node.op.cost if node.op.access is Access.ELEMENTWISE else node.op.cost - 1
+        for tensor in node.inputs:
+            if tensor.node in self.weights:
+                below = self.weights[tensor.node]
+                count, cost = count + below[0], cost + below[1]
+        return count, cost
+
+    def may_defer(self, node: Node) -> bool:
+        movement = node.op.access is Access.MOVEMENT
+        if not self.fuse:
+            return movement
+        count, cost = self.weight_of(node)
+        if count > DEFERRED_LIMIT:
+            return False
+        return cost <= CHEAP or self.uses.get(node.output, 0) <= 1
+
+    def frontier(self, tensors: Iterable[Tensor]) -> dict[Tensor, None]:
+        """The placed tensors and sources that computing `tensors` reads."""
+        found: dict[Tensor, None] = {}
+        stack, seen = list(tensors), set()
+        while stack:
+            tensor = stack.pop()
+            if tensor in seen:
+                continue
+            seen.add(tensor)
+            if tensor in self.home:
+                found[tensor] = None
+            elif tensor in self.sources:
+                if scalar_constant(tensor) is None:
+                    found[tensor] = None
+            else:
+                stack.extend(tensor.inputs)
+        return found
+
+    # --- placing -------------------------------------------------------------------------------------------------------
+
+    def place(self, node: Node) -> _Group:
+        """The group that computes `node`."""
+        self.weights.pop(node, None)
+        refused: list[str] = []
+        if self.fuse:
+            for group in self.candidates(node):
+                reason = self.join(node, group)
+                if reason is None:
+                    self.settle_operands(node, group)
+                    return group
+                refused.append(f"{node.name} is not fused into group {group.number}: {reason}")
+        else:
+            refused.append("fusion is disabled")
+        shape = node.inputs[0].type.shape if node.op.access is Access.REDUCTION else node.type.shape
+        group = _Group(len(self.all), "loop", shape)
+        self.all.append(group)
+        group.remarks.extend(refused)
+        reason = self.join(node, group)
+        assert reason is None, f"{node!r} does not fit its own group: {reason}"
+        self.settle_operands(node, group)
+        return group
+
+    def place_library(self, node: Node) -> None:
+        group = _Group(len(self.all), "library", node.type.shape)
+        group.root = node
+        self.all.append(group)
+        group.solids.append(node)
+        group.index[node.output] = group.domain
+        self.home[node.output] = group
+        for tensor in node.inputs:
+            self.read(group, storage(tensor))
+
+    def candidates(self, node: Node) -> list[_Group]:
+        leaves = self.frontier(node.inputs)
+        found: dict[_Group, None] = {}
+        for tensor in sorted((t for t in leaves if t in self.home), key=lambda t: -self.home[t].number):
+            found[self.home[tensor]] = None
+        domain = node.inputs[0].type.shape if node.op.access is Access.REDUCTION else node.type.shape
+        for tensor in leaves:
+            for group in reversed(self.readers.get(tensor, [])):
+                if group.kind == "loop" and group.shape == domain:
+                    found[group] = None
+        return list(found)[:CANDIDATES]
+
+    def join(self, node: Node, group: _Group) -> str | None:
+        """Make `node` a member of `group`; or the reason why it cannot be."""
+        if group.solids and group.weight + self.weight_of(node)[0] > self.max_group:
+            return f"the kernel would hold more than {self.max_group} ops"
+        leaves = self.frontier(node.inputs)
+        others = {self.home[t] for t in leaves if t in self.home} - {group}
+        if any(depends(other, group) for other in others):
+            return "it also needs a value that is computed from that group's result"
+        reason = self.join_reduction(node, group) if node.op.access is Access.REDUCTION else self.join_element(node, group)
+        if reason is not None:
+            return reason
+        group.solids.append(node)
+        group.weight += self.weight_of(node)[0]
+        self.home[node.output] = group
+        for other in others:
+            group.deps.add(other)
+        return None
+
+    def join_element(self, node: Node, group: _Group) -> str | None:
+        reason = f"its shape {list(node.type.shape)} is not that of the group, {list(group.shape)}"
+        for level, index in group.levels(node):
+            if group.root is not None and group.root.op.name not in FOLLOWED:
+                return f"nothing runs inside the kernel of {group.root.op.name}"
+            failed = self.check_reads(group, level, lambda inliner, index=index: inliner.element(node, index))
+            if failed is None:
+                group.index[node.output] = index
+                if level == "reduced":
+                    group.reduced.add(node.output)
+                return None
+            reason = failed
+        return reason
+
+    def join_reduction(self, node: Node, group: _Group) -> str | None:
+        if group.kind == "library":
+            return "library kernels are followed by elementwise ops only"
+        operand = node.inputs[0]
+        shape, axes = operand.type.shape, node.attrs["axis"]
+        if shape != group.shape:
+            return f"it reduces {list(shape)}, the group runs over {list(group.shape)}"
+        if group.axes is not None and group.axes != axes:
+            return f"it reduces axes {list(axes)}, the group reduces {list(group.axes)}"
+        before, group.axes = group.axes, axes
+        level = "full" if not group.reduces_all else "chunk"
+        reason = self.check_reads(group, level, lambda inliner: inliner.value(operand, group.domain))
+        if reason is None and before is None and group.reduces_all and self._has_late_reads(group):
+            reason = "its result would be read while it is still being summed"
+        if reason is not None:
+            group.axes = before
+            return reason
+        kept = [a for k, a in enumerate(group.domain) if k not in axes]
+        if node.attrs["keepdims"]:
+            kept = [Const(0, int64) if k in axes else a for k, a in enumerate(group.domain)]  # type: ignore[misc]
+        group.index[node.output] = tuple(kept)
+        group.reduced.add(node.output)
+        return None
+
+    def _has_late_reads(self, group: _Group) -> bool:
+        return bool(group.reduced)
+
+    def check_reads(self, group: _Group, level: str, compute) -> str | None:  # type: ignore[no-untyped-def]
+        """None if computing reads the group's members only where they are made; else what is read elsewhere."""
+        problems: list[str] = []
+
+        def leaf(tensor: Tensor, index: tuple[Expr, ...]) -> Expr | None:
+            home = self.home.get(tensor)
+            if home is None:
+                return Load(tensor, index, tensor.dtype) if tensor in self.sources else None
+            if home is group:
+                made = tuple(inliner.intern(i) for i in group.index[tensor])
+                if any(a is not b for a, b in zip(made, index, strict=True)):
+                    problems.append(f"it reads {tensor.name} at another index")
+                elif tensor in group.reduced:
+                    if level == "chunk" or (level == "full" and group.reduces_all):
+                        problems.append(f"{tensor.name} is known only when the whole of it is summed")
+                elif level == "reduced":
+                    problems.append(f"it reads {tensor.name} before it is reduced")
+                return Accumulator(0, tensor.dtype)
+            return Load(tensor, index, tensor.dtype)
+
+        inliner = Inliner(leaf)
+        compute(inliner)
+        return problems[0] if problems else None
+
+    # --- buffers -------------------------------------------------------------------------------------------------------
+
+    def settle_operands(self, node: Node, group: _Group) -> None:
+        """Write to memory what the new member of `group` reads from other groups."""
+        for tensor in node.inputs:
+            self.settle(tensor, group)
+
+    def settle(self, tensor: Tensor, group: _Group) -> None:
+        if tensor in self.home:
+            if self.home[tensor] is not group:
+                self.materialise(tensor)
+                self.read(group, tensor)
+            return
+        if tensor in self.sources:
+            self.read(group, tensor)
+            return
+        leaves = self.frontier([tensor])
+        homes = {self.home[t] for t in leaves if t in self.home}
+        fresh = [t for t in leaves if t in self.home and self.home[t] is not group and t not in self.home[t].outputs]
+        fresh = [t for t in fresh if t not in self.required]
+        if fresh and len(homes) == 1 and tensor.op.access is Access.ELEMENTWISE:
+            # Better one buffer of the deferred value than buffers of all it is made of.
+            producer = homes.pop()
+            if self.join(tensor.node, producer) is None:
+                self.weights.pop(tensor.node, None)
+                self.settle_operands(tensor.node, producer)
+                self.materialise(tensor)
+                self.read(group, tensor)
+                group.deps.add(producer)
+                return
+        for operand in tensor.inputs:
+            self.settle(operand, group)
+
+    def need(self, tensor: Tensor) -> None:
+        """Have `tensor` in memory."""
+        base = storage(tensor)
+        if base in self.sources:
+            return
+        self.need_placed(base)
+        self.materialise(base)
+
+    def materialise(self, tensor: Tensor) -> None:
+        self.home[tensor].outputs[tensor] = None
+
+    def read(self, group: _Group, tensor: Tensor) -> None:
+        if scalar_constant(tensor) is not None and group.kind == "loop":
+            return
+        if tensor not in group.reads:
+            group.reads.add(tensor)
+            self.readers.setdefault(tensor, []).append(group)
+        home = self.home.get(tensor)
+        if home is not None and home is not group:
+            group.deps.add(home)
+
+
+def depends(group: _Group, on: _Group) -> bool:
+    """Does `group` need, directly or not, a result of `on`?"""
+    stack, seen = [group], {group}
+    while stack:
+        current = stack.pop()
+        if current is on:
+            return True
+        for dep in current.deps:
+            if dep not in seen:
+                seen.add(dep)
+                stack.append(dep)
+    return False
+
+
+def launch_order(groups: Sequence[_Group]) -> list[_Group]:
+    """Groups after those they need; otherwise in the order they were made; no recursion."""
+    order: list[_Group] = []
+    state: dict[_Group, int] = {}
+    for start in groups:
+        stack = [start]
+        while stack:
+            group = stack[-1]
+            if state.get(group) == 2:
+                stack.pop()
+            elif state.get(group) == 1:
+                state[group] = 2
+                order.append(stack.pop())
+            else:
+                state[group] = 1
+                waiting = sorted((d for d in group.deps if state.get(d, 0) == 0), key=lambda g: -g.number)
+                assert not any(state.get(d) == 1 for d in group.deps), "groups depend on one another"
+                stack.extend(waiting)
+    return order
+
+
+def finish(partitioner: Partitioner) -> tuple[FusionGroup, ...]:
+    """The groups as values: what is read from memory, what is computed inside, in launch order."""
+    result = []
+    for group in launch_order(partitioner.all):
+        members: dict[Node, None] = {}
+        for node in group.solids:
+            for inner in deferred_below(partitioner, group, node):
+                members[inner] = None
+            members[node] = None
+        solid = set(group.solids)
+        reads = {
+            t: None
+            for node in members
+            for t in node.inputs
+            if (t in partitioner.sources and (scalar_constant(t) is None or node is group.root))
+            or (t in partitioner.home and t.node not in solid)
+        }
+        if group.root is not None:
+            reads = {**{storage(t): None for t in group.root.inputs}, **{t: None for t in reads if t not in group.root.inputs}}
+        result.append(
+            FusionGroup(
+                len(result), group.kind, group.shape, group.axes, tuple(members), tuple(reads), tuple(group.outputs),
+                tuple(dict.fromkeys(group.remarks)), group.root,
+            )
+        )  # fmt: skip
+    return tuple(result)
+
+
+def deferred_below(partitioner: Partitioner, group: _Group, node: Node) -> list[Node]:
+    """The deferred nodes that computing `node` inside `group` computes as well, operands first."""
+    if node is group.root:
+        return []
+    order: list[Node] = []
+    seen: set[Node] = set()
+    stack = [(t.node, False) for t in reversed(node.inputs)]
+    while stack:
+        current, done = stack.pop()
+        if done:
+            order.append(current)
+            continue
+        if current in seen or current.output in partitioner.home or current.op.access is Access.SOURCE:
+            continue
+        seen.add(current)
+        stack.append((current, True))
+        stack.extend((t.node, False) for t in reversed(current.inputs))
+    return order
+
+
+def partition(program: Program, *, fuse: bool = True, max_group: int = 160) -> tuple[FusionGroup, ...]:
+    """The fusion groups of a program in launch order."""
+    return Partitioner(program, fuse=fuse, max_group=max_group).groups()

@@ -1,0 +1,99 @@
+"""Ops without operands: constants, placeholders, variables, the run counter, and sizes as numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from graphflow.errors import ShapeError
+from graphflow.ir import op as op_module
+from graphflow.ir import scalar as s
+from graphflow.ir.graph import get_default_graph
+from graphflow.ir.op import Access, apply, bind_attributes
+from graphflow.ir.tensor import Literal, Tensor
+from graphflow.ops.declare import check_size, op
+from graphflow.types import AnySize, DType, TensorType, as_dtype, int64, symbol, uint32
+
+
+@op(access=Access.SOURCE, reference=lambda *, value: value.array, differentiable=False)
+def constant(*, value: Literal) -> TensorType:
+    """A fixed array."""
+    return TensorType(value.array.shape, as_dtype(value.array.dtype))
+
+
+op_module.CONSTANT = constant
+
+
+@op(access=Access.SOURCE, reference=None, differentiable=False)
+def placeholder(*, dtype: DType, shape: tuple[AnySize, ...]) -> TensorType:
+    """A value that a run is fed."""
+    return TensorType(shape, dtype)
+
+
+@op(access=Access.SOURCE, reference=None, differentiable=False)
+def variable(*, dtype: DType, shape: tuple[int, ...], handle: Any) -> TensorType:
+    """The value of a variable before the run."""
+    return TensorType(shape, dtype)
+
+
+@op(access=Access.SOURCE, reference=None, differentiable=False)
+def run_counter() -> TensorType:
+    """The number of earlier runs of the session that drew random numbers."""
+    return TensorType((), uint32)
+
+
+@op(access=Access.MOVEMENT, reference=lambda *, size: np.asarray(size, np.int64), differentiable=False)
+def size_value(*, size: AnySize) -> TensorType:
+    """A size as an int64 scalar."""
+    return TensorType((), int64)
+
+
+@size_value.element
+def _(index, *, size):
+    return s.as_index(size)
+
+
+def make_placeholder(dtype: Any, shape: Sequence[int | str | None | AnySize] | None = None, name: str | None = None) -> Tensor:
+    """A tensor that a run is fed, of `dtype` and `shape`.
+
+    A size is a number, None for one that only a run knows, or a name: equal names are equal sizes. A new value for such a
+    size compiles nothing.
+    """
+    graph = get_default_graph()
+    wanted = as_dtype(dtype)
+    if shape is None:
+        raise ShapeError("placeholder: the shape is missing", rule="The rank must be known: [None, 64], or [] for a scalar.")
+    if isinstance(shape, int | str) or not hasattr(shape, "__iter__"):
+        raise ShapeError(f"placeholder: shape {shape!r} is no list of sizes", rule="Write [None, 64], or [] for a scalar.")
+    unique = graph.unique_name(name or "placeholder")
+    sizes: list[AnySize] = []
+    fresh: list[int] = []
+    for axis, size in enumerate(shape):
+        if size is None:
+            sizes.append(symbol(f"{unique}.{axis}"))
+            fresh.append(axis)
+        elif isinstance(size, str):
+            sizes.append(graph.named_dim(size, symbol))
+            fresh.append(axis)
+        else:
+            sizes.append(check_size(size))
+    attributes = bind_attributes(placeholder, {"dtype": wanted, "shape": tuple(sizes)})
+    types, _ = placeholder.infer((), dict(attributes))
+    tensor = graph.add(placeholder, (), attributes, types, (), unique).output
+    for size in sizes:
+        for dim in getattr(size, "dims", ()):
+            graph.add_dim_origin(dim, tensor)
+    return tensor
+
+
+def run_counter_tensor() -> Tensor:
+    """The run counter of the default graph: one node for all random ops."""
+    graph = get_default_graph()
+    found = getattr(graph, "_run_counter", None)
+    if found is None:
+        found = apply(run_counter, (), ())
+        graph._run_counter = found  # type: ignore[attr-defined]
+    return found
+

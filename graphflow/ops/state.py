@@ -1,0 +1,267 @@
+"""Variables and their updates.
+
+A run reads the old values of all variables and commits all updates at its end. Updates of one variable within a run apply in
+the order in which they were built; a read that comes after an update (through `control_dependencies`) is the updated value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from graphflow.errors import DTypeError, ShapeError
+from graphflow.ir.graph import control_dependencies, current_control, get_default_graph
+from graphflow.ir.location import SourceLocation
+from graphflow.ir.op import Access, Op, apply, bind_attributes, convert_to_tensor, register_conversion
+from graphflow.ir.tensor import Node, Tensor, _OPERATORS
+from graphflow.ops import source
+from graphflow.ops.declare import op, require_equal
+from graphflow.types import DType, Shape, TensorType, as_dtype
+
+
+@op(access=Access.MOVEMENT, reference=lambda x: x)
+def read_after(x: TensorType) -> TensorType:
+    """The value of a variable after the updates it depends on by control."""
+    return x
+
+
+read_after.defvjp(lambda g, out, x: g)
+
+
+@read_after.element
+def _(index, x):
+    return x(*index)
+
+
+def _update_type(value: TensorType, handle: Variable) -> TensorType:
+    target = handle.type
+    if value.dtype != target.dtype:
+        raise DTypeError(f"value is {value.dtype}, variable {handle.name} is {target.dtype}", rule=f"Use gf.cast(value, gf.{target.dtype}).")
+    if value.rank != target.rank:
+        raise ShapeError(f"value {value} does not fit variable {handle.name}: {target}", rule="A value has the variable's shape.")
+    for a, b in zip(value.shape, target.shape, strict=True):
+        require_equal(a, b, f"value and variable {handle.name} differ in shape")
+    return target
+
+
+@op(access=Access.STATE, reference=None, differentiable=False)
+def assign(value: TensorType, *, handle: Variable) -> TensorType:
+    """The value, which the variable has after the run."""
+    return _update_type(value, handle)
+
+
+@op(access=Access.STATE, reference=None, differentiable=False)
+def assign_add(value: TensorType, *, handle: Variable) -> TensorType:
+    """The variable plus the value, which it has after the run."""
+    return _update_type(value, handle)
+
+
+@op(access=Access.STATE, reference=None, differentiable=False)
+def assign_sub(value: TensorType, *, handle: Variable) -> TensorType:
+    """The variable minus the value, which it has after the run."""
+    return _update_type(value, handle)
+
+
+@op(access=Access.STATE, reference=None, differentiable=False)
+def no_op() -> tuple[TensorType, ...]:
+    """Nothing but its control dependencies."""
+    return ()
+
+
+class Operation:
+    """Something to run for its updates; fetching it returns None."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+
+    @property
+    def name(self) -> str:
+        return self.node.name
+
+    @property
+    def location(self) -> SourceLocation:
+        return self.node.location
+
+    def run(self, feed_dict: Any = None, session: Any = None) -> None:
+        """Run it in `session`, or in the default session."""
+        _OPERATORS["eval"](self, feed_dict, session)
+
+    def __repr__(self) -> str:
+        return f"<Operation {self.name}>"
+
+
+class Variable:
+    """A tensor with state: its value belongs to a session and lives from run to run.
+
+    `initial_value` is a tensor, an array, a number or a function of no arguments that gives one; it is computed when the
+    `initializer` runs. A variable can be used wherever a tensor can.
+    """
+
+    __array_ufunc__ = None
+
+    def __init__(
+        self,
+        initial_value: Any,
+        trainable: bool = True,
+        name: str | None = None,
+        dtype: Any = None,
+    ) -> None:
+        graph = get_default_graph()
+        if callable(initial_value):
+            initial_value = initial_value()
+        self.initial_value = convert_to_tensor(initial_value, dtype) if not isinstance(initial_value, Variable) else initial_value.initial_value
+        unique = graph.unique_name(name or "Variable")
+        self.trainable = bool(trainable)
+        self.graph = graph
+        type_ = self.initial_value.type
+        if not type_.is_static:
+            raise ShapeError(
+                "a variable needs a shape of known sizes", operands={"initial_value": self.initial_value},
+                rule="State is allocated once; give the initial value sizes that are numbers.",
+            )  # fmt: skip
+        self.type = type_
+        attributes = (("dtype", type_.dtype), ("handle", self), ("shape", type_.shape))
+        with control_free():
+            self.value = graph.add(source.variable, (), attributes, (type_,), (), unique).output
+            self.initializer = self.assign(self.initial_value, name=f"{unique.split('/')[-1]}/assign")
+        graph.add_variable(self)
+
+    @property
+    def name(self) -> str:
+        return self.value.name
+
+    @property
+    def location(self) -> SourceLocation:
+        return self.value.location
+
+    @property
+    def shape(self) -> Shape:
+        return self.type.shape
+
+    @property
+    def dtype(self) -> DType:
+        return self.type.dtype
+
+    @property
+    def rank(self) -> int:
+        return self.type.rank
+
+    ndim = rank
+
+    def read_value(self) -> Tensor:
+        """The value as of the current control dependencies: after their updates."""
+        if not current_control():
+            return self.value
+        return read_after(self.value)
+
+    def initialized_value(self) -> Tensor:
+        """The initial value, for use in the initial values of other variables."""
+        return self.initial_value
+
+    def assign(self, value: Any, name: str | None = None) -> Tensor:
+        """The value, given to the variable at the end of the run."""
+        return _update(assign, self, value, name)
+
+    def assign_add(self, delta: Any, name: str | None = None) -> Tensor:
+        """The sum of variable and `delta`, given to the variable at the end of the run."""
+        return _update(assign_add, self, delta, name)
+
+    def assign_sub(self, delta: Any, name: str | None = None) -> Tensor:
+        """The variable less `delta`, given to the variable at the end of the run."""
+        return _update(assign_sub, self, delta, name)
+
+    def eval(self, session: Any = None) -> Any:
+        """The value in `session`, or in the default session."""
+        return _OPERATORS["eval"](self.value, None, session)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name == "value":
+            raise AttributeError(name)
+        return getattr(self.read_value(), name)
+
+    def __repr__(self) -> str:
+        return f"<Variable {self.name}: {self.type}>"
+
+    def __hash__(self) -> int:
+        return id(self) >> 4
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
+def _forward(method: str) -> Callable[..., Any]:
+    def call(self: Variable, *args: Any) -> Any:
+        return getattr(self.read_value(), method)(*args)
+
+    return call
+
+
+for _method in [
+    *(f"__{r}{name}__" for name in "add sub mul truediv floordiv mod pow matmul and or xor lshift rshift".split() for r in ("", "r")),
+    *"__lt__ __le__ __gt__ __ge__ __neg__ __pos__ __abs__ __invert__ __getitem__ __iter__ __len__ __bool__".split(),
+]:
+    setattr(Variable, _method, _forward(_method))
+
+register_conversion(Variable, Variable.read_value)
+
+
+def control_free() -> Any:
+    """A context without control dependencies."""
+    from graphflow.ir.graph import _changed
+
+    return _changed(control=())
+
+
+def _update(kind: Op, variable: Variable, value: Any, name: str | None) -> Tensor:
+    tensor = convert_to_tensor(value.read_value() if isinstance(value, Variable) else value) if _has_dtype(value) else convert_to_tensor(value, variable.dtype)
+    return apply(kind, (tensor,), bind_attributes(kind, {"handle": variable}), name)
+
+
+def _has_dtype(value: Any) -> bool:
+    return isinstance(value, Tensor | Variable) or hasattr(value, "dtype")
+
+
+def assign_to(variable: Variable, value: Any, name: str | None = None) -> Tensor:
+    """The value, given to `variable` at the end of the run."""
+    return variable.assign(value, name)
+
+
+def assign_add_to(variable: Variable, value: Any, name: str | None = None) -> Tensor:
+    """The sum of `variable` and `value`, given to the variable at the end of the run."""
+    return variable.assign_add(value, name)
+
+
+def assign_sub_from(variable: Variable, value: Any, name: str | None = None) -> Tensor:
+    """`variable` less `value`, given to the variable at the end of the run."""
+    return variable.assign_sub(value, name)
+
+
+def group(*inputs: Any, name: str | None = None) -> Operation:
+    """One operation that runs all of `inputs`."""
+    flat: list[Any] = []
+    for item in inputs:
+        flat.extend(item if isinstance(item, list | tuple) else [item])
+    nodes = [item.value if isinstance(item, Variable) else item for item in flat if item is not None]
+    with control_dependencies(nodes):
+        graph = next((n.node.graph for n in nodes if n.node.graph is not None), None) or get_default_graph()
+        return Operation(graph.add(no_op, (), (), (), (), name or "group"))
+
+
+def variables_initializer(variables: Sequence[Variable], name: str = "init") -> Operation:
+    """The operation that gives each of `variables` its initial value."""
+    return group(*(v.initializer for v in variables), name=name)
+
+
+def global_variables() -> list[Variable]:
+    """All variables of the default graph, in the order they were made."""
+    return list(get_default_graph().variables)
+
+
+def trainable_variables() -> list[Variable]:
+    """The variables of the default graph that optimizers change."""
+    return [v for v in get_default_graph().variables if v.trainable]
+
+
+def global_variables_initializer() -> Operation:
+    """The operation that gives all variables of the default graph their initial values."""
+    return variables_initializer(global_variables())

@@ -1,0 +1,122 @@
+"""Canonical forms of reductions and matrix products: one where two stood, none where nothing is combined."""
+
+from __future__ import annotations
+
+from graphflow.ir.tensor import Tensor
+from graphflow.ops.arithmetic import multiply, negative
+from graphflow.ops.linalg import matmul_
+from graphflow.ops.movement import broadcast_to_, reshape_, transpose_
+from graphflow.ops.reductions import reduce_all_, reduce_any_, reduce_max_, reduce_min_, reduce_prod_, reduce_sum_
+from graphflow.passes.constants import scalar_like
+from graphflow.passes.rewrite import rule
+
+PRIMITIVES = (reduce_sum_, reduce_prod_, reduce_max_, reduce_min_, reduce_any_, reduce_all_)
+
+
+def reshaped(x: Tensor, t: Tensor) -> Tensor:
+    """`x` under the shape of `t`."""
+    return x if x.shape == t.shape else reshape_(x, shape=t.shape)
+
+
+@rule(*PRIMITIVES)
+def reduction_of_nothing(t: Tensor) -> Tensor | None:
+    """sum(x) over axes of size 1, or over none -> x, reshaped, and so for every reduction"""
+    (x,) = t.inputs
+    return reshaped(x, t) if all(x.shape[axis] == 1 for axis in t.attrs["axis"]) else None
+
+
+@rule(*PRIMITIVES)
+def reduction_of_reduction(t: Tensor) -> Tensor | None:
+    """sum(sum(x, axes a), axes b) -> sum(x, axes a and b), and so for every reduction"""
+    (inner,) = t.inputs
+    if inner.op is not t.op:
+        return None
+    x, first = inner.inputs[0], inner.attrs["axis"]
+    kept = [axis for axis in range(x.rank) if inner.attrs["keepdims"] or axis not in first]
+    axes = tuple(sorted({*first, *(kept[axis] for axis in t.attrs["axis"])}))
+    merged = t.op(x, axis=axes, keepdims=t.attrs["keepdims"] and inner.attrs["keepdims"])
+    return reshaped(merged, t)
+
+
+@rule(*PRIMITIVES)
+def reduction_of_broadcast(t: Tensor) -> Tensor | None:
+    """sum(broadcast_to(x)) over n repetitions of x -> n * sum(x); without n for max, min, any, all"""
+    (repeated,) = t.inputs
+    if repeated.op is not broadcast_to_ or t.op is reduce_prod_:
+        return None
+    (x,) = repeated.inputs
+    sizes = (1,) * (repeated.rank - x.rank) + x.shape
+    count = 1
+    shape = list(repeated.shape)
+    for axis in t.attrs["axis"]:
+        size = repeated.shape[axis]
+        if sizes[axis] == 1 and isinstance(size, int) and size > 1:  # of none, a sum is 0 and infinity is not summed
+            count *= size
+            shape[axis] = 1
+    if tuple(shape) == repeated.shape:
+        return None
+    if t.op is reduce_sum_:
+        if t.dtype.is_floating and count > t.dtype.max:
+            return None
+        x = multiply(x, scalar_like(count, t))
+    once = x if x.shape == tuple(shape) else broadcast_to_(x, shape=tuple(shape))
+    return t.op(once, axis=t.attrs["axis"], keepdims=t.attrs["keepdims"])
+
+
+@rule(*PRIMITIVES)
+def reduction_of_transpose(t: Tensor) -> Tensor | None:
+    """sum(transpose(x)) -> sum(x) over the axes they were, if those that stay keep their order"""
+    (moved,) = t.inputs
+    if moved.op is not transpose_:
+        return None
+    perm, axes = moved.attrs["perm"], t.attrs["axis"]
+    kept = [p for axis, p in enumerate(perm) if axis not in axes]
+    if kept != sorted(kept):
+        return None
+    return reshaped(t.op(moved.inputs[0], axis=tuple(sorted(perm[axis] for axis in axes)), keepdims=False), t)
+
+
+@rule(*PRIMITIVES)
+def reduction_of_reshape(t: Tensor) -> Tensor | None:
+    """sum(reshape(x)) over all axes -> sum(x) over all axes"""
+    (x,) = t.inputs
+    if x.op is not reshape_ or len(t.attrs["axis"]) != x.rank:
+        return None
+    x = x.inputs[0]
+    return reshaped(t.op(x, axis=tuple(range(x.rank)), keepdims=False), t)
+
+
+@rule(reduce_sum_)
+def sum_of_negative(t: Tensor) -> Tensor | None:
+    """sum(-x) -> -sum(x)"""
+    (x,) = t.inputs
+    return negative(reduce_sum_(x.inputs[0], **t.attrs)) if x.op is negative else None
+
+
+@rule(matmul_)
+def matmul_of_transpose(t: Tensor) -> Tensor | None:
+    """matmul(transpose(a), b) -> matmul(a, b, transpose_a), where transpose swaps the last two axes, and so for b"""
+    (a, b), flags = t.inputs, dict(t.attrs)
+    if swaps_last_axes(a):
+        a, flags["transpose_a"] = a.inputs[0], not flags["transpose_a"]
+    if swaps_last_axes(b):
+        b, flags["transpose_b"] = b.inputs[0], not flags["transpose_b"]
+    return None if (a, b) == t.inputs else matmul_(a, b, **flags)
+
+
+def swaps_last_axes(x: Tensor) -> bool:
+    """Is x a transpose of the last two axes only?"""
+    if x.op is not transpose_:
+        return False
+    return x.attrs["perm"] == (*range(x.rank - 2), x.rank - 1, x.rank - 2)
+
+
+RULES = (
+    reduction_of_nothing,
+    reduction_of_reduction,
+    reduction_of_broadcast,
+    reduction_of_transpose,
+    reduction_of_reshape,
+    sum_of_negative,
+    matmul_of_transpose,
+)

@@ -1,0 +1,184 @@
+"""Numerical stability: forms that overflow, underflow or cancel, replaced by equal ones that do not.
+
+Here a value may change by more than rounding, towards the true one: log(softmax(x)) of a far loser is no longer -inf. The ops
+are matched as they stand in canonical form, constants on the right. Gradients were built before: they divide by what the
+forward value underflows to, and `stability_products` cancels that.
+
+Limits, on purpose: a product that cancels loses the NaN of the factor that is gone; log(x * x), sqrt(x * x), tanh written with
+exponentials and log(sum(w * exp(x))) with weights stay as they are.
+"""
+
+from __future__ import annotations
+
+from graphflow.ir.program import Program
+from graphflow.ir.tensor import Tensor
+from graphflow.ops.arithmetic import add, divide_, multiply, negative, subtract
+from graphflow.ops.elementary import erf, erfc, exp, expm1, log, log1p, sigmoid, softplus
+from graphflow.ops.logic import where
+from graphflow.ops.movement import reshape_
+from graphflow.ops.reductions import finite_maximum, reduce_max_, reduce_sum_
+from graphflow.passes import stability_products
+from graphflow.passes.constants import is_uniform
+from graphflow.passes.rewrite import MAX_REWRITES, Fired, rewrite, rule
+
+# --- near zero ------------------------------------------------------------------------------------------------------------
+
+
+@rule(log)
+def log_of_one_plus(t: Tensor) -> Tensor | None:
+    """log(x + 1) -> log1p(x), and log(1 - x) -> log1p(-x)"""
+    (x,) = t.inputs
+    if x.op is add and is_uniform(x.inputs[1], 1) and x.inputs[0].type == t.type:
+        return log1p(x.inputs[0])
+    if x.op is subtract and is_uniform(x.inputs[0], 1) and x.inputs[1].type == t.type:
+        return log1p(negative(x.inputs[1]))
+    return None
+
+
+@rule(add)
+def exp_minus_one(t: Tensor) -> Tensor | None:
+    """exp(x) - 1 -> expm1(x), for real x"""
+    x, c = t.inputs
+    if x.op is not exp or not t.dtype.is_floating or not is_uniform(c, -1) or x.type != t.type:
+        return None
+    return expm1(x.inputs[0])
+
+
+@rule(subtract)
+def one_minus(t: Tensor) -> Tensor | None:
+    """1 - exp(x) -> -expm1(x), and 1 - erf(x) -> erfc(x), for real x"""
+    one, x = t.inputs
+    if not t.dtype.is_floating or not is_uniform(one, 1) or x.type != t.type:
+        return None
+    if x.op is exp:
+        return negative(expm1(x.inputs[0]))
+    return erfc(x.inputs[0]) if x.op is erf else None
+
+
+@rule(add)
+def expm1_plus_one(t: Tensor) -> Tensor | None:
+    """expm1(x) + 1 -> exp(x)"""
+    x, one = t.inputs
+    return exp(x.inputs[0]) if x.op is expm1 and is_uniform(one, 1) and x.type == t.type else None
+
+
+# --- logarithms of exponentials -------------------------------------------------------------------------------------------
+
+
+@rule(log)
+def log_of_exp(t: Tensor) -> Tensor | None:
+    """log(exp(x)) -> x"""
+    (x,) = t.inputs
+    return x.inputs[0] if x.op is exp else None
+
+
+@rule(log1p)
+def log1p_of_expm1(t: Tensor) -> Tensor | None:
+    """log1p(expm1(x)) -> x"""
+    (x,) = t.inputs
+    return x.inputs[0] if x.op is expm1 else None
+
+
+@rule(log1p)
+def log1p_of_exp(t: Tensor) -> Tensor | None:
+    """log(1 + exp(x)) -> softplus(x)"""
+    (x,) = t.inputs
+    return softplus(x.inputs[0]) if x.op is exp else None
+
+
+@rule(log)
+def log_of_quotient(t: Tensor) -> Tensor | None:
+    """log(exp(x) / b) -> x - log(b); of a softmax this is the log_softmax"""
+    (quotient,) = t.inputs
+    if quotient.op is not divide_ or quotient.inputs[0].op is not exp:
+        return None
+    a, b = quotient.inputs
+    return subtract(a.inputs[0], log(b))
+
+
+@rule(log)
+def log_of_scaled_exp(t: Tensor) -> Tensor | None:
+    """log(exp(x) * b) -> x + log(b)"""
+    (product,) = t.inputs
+    if product.op is not multiply:
+        return None
+    a, b = product.inputs if product.inputs[0].op is exp else product.inputs[::-1]
+    return add(a.inputs[0], log(b)) if a.op is exp else None
+
+
+@rule(log)
+def log_of_sigmoid(t: Tensor) -> Tensor | None:
+    """log(sigmoid(x)) -> -softplus(-x)"""
+    (x,) = t.inputs
+    return negative(softplus(negative(x.inputs[0]))) if x.op is sigmoid else None
+
+
+@rule(log1p)
+def log_of_one_minus_sigmoid(t: Tensor) -> Tensor | None:
+    """log(1 - sigmoid(x)) -> -softplus(x)"""
+    (x,) = t.inputs
+    if x.op is not negative or x.inputs[0].op is not sigmoid:
+        return None
+    return negative(softplus(x.inputs[0].inputs[0]))
+
+
+@rule(log)
+def log_of_sum_of_exp(t: Tensor) -> Tensor | None:
+    """log(sum(exp(x))) -> log(sum(exp(x - max(x)))) + max(x), where x is not already less its largest element"""
+    (total,) = t.inputs
+    if total.op is not reduce_sum_ or total.inputs[0].op is not exp:
+        return None
+    (x,), axis = total.inputs[0].inputs, total.attrs["axis"]
+    if is_shifted(x):
+        return None
+    largest = finite_maximum(x, axis)
+    result = add(log(reduce_sum_(exp(subtract(x, largest)), axis=axis, keepdims=True)), largest)
+    return result if total.attrs["keepdims"] else reshape_(result, shape=t.shape)
+
+
+# --- softmax --------------------------------------------------------------------------------------------------------------
+
+
+@rule(divide_)
+def softmax_of_large(t: Tensor) -> Tensor | None:
+    """exp(x) / sum(exp(x)) -> exp(x - max(x)) / sum(exp(x - max(x))), where x is not already less its largest element"""
+    e, total = t.inputs
+    if e.op is not exp or total.op is not reduce_sum_ or total.inputs[0] is not e or not total.attrs["keepdims"]:
+        return None
+    (x,), axis = e.inputs, total.attrs["axis"]
+    if is_shifted(x):
+        return None
+    shifted = exp(subtract(x, finite_maximum(x, axis)))
+    return divide_(shifted, reduce_sum_(shifted, axis=axis, keepdims=True))
+
+
+def is_shifted(x: Tensor) -> bool:
+    """Is x the difference of something and its largest element, guarded against infinity or not?"""
+    if x.op is not subtract:
+        return False
+    value, largest = x.inputs
+    candidates = (largest, *largest.inputs[1:]) if largest.op is where else (largest,)
+    return any(c.op is reduce_max_ and c.inputs[0] is value for c in candidates)
+
+
+RULES = (
+    log_of_exp,
+    log_of_quotient,
+    log_of_scaled_exp,
+    log_of_sigmoid,
+    log_of_one_plus,
+    log_of_sum_of_exp,
+    log1p_of_exp,
+    log1p_of_expm1,
+    log_of_one_minus_sigmoid,
+    exp_minus_one,
+    one_minus,
+    expm1_plus_one,
+    softmax_of_large,
+    *stability_products.RULES,  # last: gradients of what the rules above replace
+)
+
+
+def stability(program: Program, *, limit: int = MAX_REWRITES, fired: Fired | None = None) -> Program:
+    """The program with numerically safe forms of logarithms, exponentials, softmax, sigmoid, and of their gradients."""
+    return rewrite(program, RULES, limit=limit, fired=fired)

@@ -1,0 +1,114 @@
+"""Source of the native driver. Not imported: its text is compiled and cached like a kernel's, by `runtime.native`.
+
+`run_table` walks the rows of a launch program; `worker` is what a thread of the pool runs. A row is ROW int64s:
+
+    address | slot numbers | how many | dims | extent | grain | may it fail? | -
+
+A pool is 64 int64s, each counter on a cache line of its own:
+
+    0 job number | 8 next chunk | 16 chunks done | 24 workers inside | 32 sleeping workers | 40 locked | 48.. the job:
+    48 kernel | 49 pointers | 50 dims | 51 extent | 52 grain | 53 open | 54 stop | 55 read() | 56 write() | 57, 58 pipe
+"""
+
+# ruff: noqa: F821
+from graphflow.codegen.intrinsics import add_i64, call_address, call_kernel, exchange_i64, load_i64, pause, store_i64, view_i64
+
+SPINS = 4000  # rounds a worker waits before it sleeps: some 20 us, longer than the pause between two rows
+
+
+def run_table(buffers, dims, begin, end):
+    """Run the rows of the table `dims` on the context `buffers`: slots, pointer block, errors, pool, failed row."""
+    slots = view_i64(buffers[0])
+    pointers = view_i64(buffers[1])
+    errors = view_i64(buffers[2])
+    pool = buffers[3]
+    for row in range(begin, end):
+        at = row * 8
+        numbers = view_i64(dims[at + 1])
+        for k in range(dims[at + 2]):
+            pointers[k] = slots[numbers[k]]
+        kernel = dims[at]
+        sizes = dims[at + 3]
+        extent = dims[at + 4]
+        grain = dims[at + 5]
+        if extent <= grain:
+            if extent > 0:
+                call_kernel(kernel, buffers[1], sizes, 0, extent)
+        elif pool == 0 or exchange_i64(pool + 320, 0, 1) != 0:
+            for start in range(0, extent, grain):
+                call_kernel(kernel, buffers[1], sizes, start, min(extent, start + grain))
+        else:
+            job = view_i64(pool)
+            job[48] = kernel
+            job[49] = buffers[1]
+            job[50] = sizes
+            job[51] = extent
+            job[52] = grain
+            store_i64(pool + 64, 0)
+            store_i64(pool + 128, 0)
+            add_i64(pool + 424, 1)  # open
+            add_i64(pool, 1)
+            sleeping = load_i64(pool + 256)
+            while sleeping > 0:
+                found = exchange_i64(pool + 256, sleeping, 0)
+                if found == sleeping:
+                    call_address(job[56], job[58], pool + 480, sleeping, 0, 0, 0, 0)
+                    sleeping = 0
+                else:
+                    sleeping = found
+            chunks = (extent + grain - 1) // grain
+            chunk = add_i64(pool + 64, 1)
+            while chunk < chunks:
+                start = chunk * grain
+                call_kernel(kernel, buffers[1], sizes, start, min(extent, start + grain))
+                add_i64(pool + 128, 1)
+                chunk = add_i64(pool + 64, 1)
+            while load_i64(pool + 128) < chunks:
+                pause()
+            add_i64(pool + 424, -1)
+            while add_i64(pool + 192, 0) > 0:
+                pause()
+            store_i64(pool + 320, 0)
+        if dims[at + 6] != 0 and errors[0] != 0:
+            buffers[4] = row + 1
+            break
+
+
+def worker(buffers, dims, begin, end):
+    """Help with jobs until told to stop; `buffers` is the pool."""
+    pool = dims[0]
+    job = view_i64(pool)
+    seen = load_i64(pool)
+    while load_i64(pool + 432) == 0:
+        spins = 0
+        while load_i64(pool) == seen and spins < 4000 and load_i64(pool + 432) == 0:
+            pause()
+            spins += 1
+        if load_i64(pool) == seen:
+            add_i64(pool + 256, 1)
+            woken = 0
+            if load_i64(pool) != seen or load_i64(pool + 432) != 0:
+                count = load_i64(pool + 256)
+                while count > 0 and woken == 0:
+                    found = exchange_i64(pool + 256, count, count - 1)
+                    if found == count:
+                        woken = 1  # taken back: nobody will write for us
+                    count = found
+            if woken == 0:
+                call_address(job[55], job[57], buffers[0], 1, 0, 0, 0, 0)
+        seen = load_i64(pool)
+        add_i64(pool + 192, 1)
+        if add_i64(pool + 424, 0) != 0:
+            kernel = job[48]
+            pointers = job[49]
+            sizes = job[50]
+            extent = job[51]
+            grain = job[52]
+            chunks = (extent + grain - 1) // grain
+            chunk = add_i64(pool + 64, 1)
+            while chunk < chunks:
+                start = chunk * grain
+                call_kernel(kernel, pointers, sizes, start, min(extent, start + grain))
+                add_i64(pool + 128, 1)
+                chunk = add_i64(pool + 64, 1)
+        add_i64(pool + 192, -1)

@@ -1,0 +1,62 @@
+"""The memory plan: where in one arena each intermediate buffer lives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+ALIGNMENT = 64  # bytes: a cache line, and the widest vector
+
+
+@dataclass(frozen=True)
+class LiveRange:
+    """A buffer needed from launch `first` to launch `last`, both included."""
+
+    name: str
+    size: int  # bytes
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """Offsets in an arena of `arena_bytes`; two buffers that live at the same time do not overlap."""
+
+    ranges: tuple[LiveRange, ...]
+    offsets: tuple[int, ...]
+    arena_bytes: int
+
+    def __str__(self) -> str:
+        total = sum(r.size for r in self.ranges)
+        lines = [f"memory plan: arena of {self.arena_bytes:,} bytes for {len(self.ranges)} buffers of {total:,} bytes in sum"]
+        for r, offset in sorted(zip(self.ranges, self.offsets, strict=True), key=lambda item: (item[0].first, item[1])):
+            lines.append(f"  {r.name:<32} launches {r.first:>3}-{r.last:<3} at {offset:>12,} + {r.size:,}")
+        return "\n".join(lines)
+
+
+def plan_memory(ranges: Sequence[LiveRange]) -> MemoryPlan:
+    """Largest first, each at the lowest place that is free for as long as it lives."""
+    placed: list[tuple[int, int, LiveRange]] = []
+    offsets: dict[int, int] = {}
+    for number in sorted(range(len(ranges)), key=lambda k: (-ranges[k].size, ranges[k].first, k)):
+        r = ranges[number]
+        size = rounded(r.size)
+        start = 0
+        for low, high, other in sorted((p for p in placed if overlaps(p[2], r)), key=lambda p: p[0]):
+            if start + size <= low:
+                break
+            start = max(start, high)
+        offsets[number] = start
+        placed.append((start, start + size, r))
+    arena = max((high for _, high, _ in placed), default=0)
+    return MemoryPlan(tuple(ranges), tuple(offsets[k] for k in range(len(ranges))), arena)
+
+
+def rounded(size: int) -> int:
+    """The size rounded up to whole cache lines, at least one."""
+    return max(1, -(-size // ALIGNMENT)) * ALIGNMENT
+
+
+def overlaps(a: LiveRange, b: LiveRange) -> bool:
+    """Do both live at some launch?"""
+    return a.first <= b.last and b.first <= a.last

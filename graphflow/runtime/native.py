@@ -1,0 +1,173 @@
+"""The native side as Python sees it: the driver that walks launch programs, and the pool of threads that helps it."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import threading
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from graphflow.codegen import cache
+from graphflow.errors import OptionError
+
+ROW = 8  # int64s of a row of the launch program
+_POOL_WORDS = 256  # the last ones are what wake-up calls write: a byte for each sleeping thread
+
+_prototype = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
+
+
+@lru_cache(maxsize=None)
+def _entry(name: str) -> Callable[[int, int, int, int], None]:
+    """A function of `driver.py`, compiled; calling it releases the GIL."""
+    text = (Path(__file__).parent / "driver.py").read_text()
+    header = re.search(r"^from .*?$", text, re.M)
+    body = re.search(rf"^def {name}\(.*?(?=^def |\Z)", text, re.M | re.S)
+    assert header is not None and body is not None
+    source = f"{header[0]}\n\n\n{body[0].strip()}\n".replace(f"def {name}(", "def kernel(")
+    return _prototype(cache.load(source, f"the driver's {name}"))
+
+
+def run_table() -> Callable[[int, int, int, int], None]:
+    """`run_table(context, table, 0, rows)`."""
+    return _entry("run_table")
+
+
+# --- threads --------------------------------------------------------------------------------------------------------------
+
+
+def available_cpus() -> int:
+    """Processors this process may use: by affinity and by the control group's quota."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        if quota != "max":
+            count = min(count, max(1, int(quota) // int(period)))
+    except (OSError, ValueError):
+        pass
+    return max(1, count)
+
+
+class _Pool:
+    """Threads parked in native code, without the GIL. They live as long as the process, and in no child of it."""
+
+    def __init__(self, workers: int) -> None:
+        libc = ctypes.CDLL(None)
+        self.words = aligned_zeros(_POOL_WORDS * 8).view(np.int64)
+        self.read_end, self.write_end = os.pipe()
+        self.words[55] = ctypes.cast(libc.read, ctypes.c_void_p).value
+        self.words[56] = ctypes.cast(libc.write, ctypes.c_void_p).value
+        self.words[57], self.words[58] = self.read_end, self.write_end
+        self.address = self.words.ctypes.data
+        entry = _entry("worker")
+        self.scratch = np.zeros((workers, 16), np.int64)
+        for k in range(workers):
+            self.scratch[k, 0] = self.scratch[k, 8:].ctypes.data  # what a wake-up byte is read into
+            target = np.array([self.address], np.int64)
+            thread = threading.Thread(
+                target=self._work, args=(entry, self.scratch[k], target), name=f"graphflow-{k}", daemon=True
+            )
+            thread.start()
+
+    def _work(self, entry: Callable[[int, int, int, int], None], scratch: np.ndarray, target: np.ndarray) -> None:
+        entry(scratch.ctypes.data, target.ctypes.data, 0, 0)
+
+    def stop(self) -> None:
+        """Let the threads end; nobody may be running on the pool."""
+        self.words[54] = 1
+        self.words[0] += 1
+        os.write(self.write_end, bytes(256))
+
+
+_lock = threading.Lock()
+_pool: _Pool | None = None
+_wanted: int | None = None
+
+
+def _number_from_environment() -> int | None:
+    text = os.environ.get("GRAPHFLOW_NUM_THREADS")
+    return int(text) if text and text.isdigit() and int(text) > 0 else None
+
+
+def get_num_threads() -> int:
+    """Threads a run may use: what `set_num_threads` said, or GRAPHFLOW_NUM_THREADS, or the processors available."""
+    return _wanted or _number_from_environment() or available_cpus()
+
+
+def set_num_threads(count: int) -> None:
+    """Let runs use `count` threads, from the next run on. Results do not depend on it."""
+    global _wanted, _pool
+    if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 1:
+        raise OptionError(f"set_num_threads takes a whole number of at least 1, not {count!r}")
+    with _lock:
+        if int(count) == get_num_threads():
+            _wanted = int(count)
+            return
+        _wanted = int(count)
+        _retired.append(_pool)  # a run may still be on it: it ends with the process
+        if _pool is not None and _pool.words[40] == 0:
+            _pool.stop()
+        _pool = None
+
+
+_retired: list[_Pool | None] = []
+
+
+def pool_address() -> int:
+    """The pool that a run may use; 0 for one thread. The threads start with the first program that has work for two."""
+    global _pool
+    if _pool is not None:
+        return _pool.address
+    if get_num_threads() == 1:
+        return 0
+    with _lock:
+        if _pool is None:
+            _pool = _Pool(get_num_threads() - 1)
+        return _pool.address
+
+
+def _forget_after_fork() -> None:
+    global _pool, _lock
+    _lock = threading.Lock()
+    if _pool is not None:
+        _retired.append(_pool)  # its memory may be in use by a run of the parent's other thread
+    _pool = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_after_fork)
+
+
+# --- memory -----------------------------------------------------------------------------------------------------------------
+
+
+def aligned_zeros(size: int, alignment: int = 64) -> np.ndarray:
+    """`size` zero bytes that start at a multiple of `alignment`."""
+    raw = np.zeros(size + alignment, np.uint8)
+    start = -raw.ctypes.data % alignment
+    return raw[start : start + size]
+
+
+def aligned_empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """An uninitialised array that starts at a cache line."""
+    size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    raw = np.empty(size + 64, np.uint8)
+    start = -raw.ctypes.data % 64
+    return raw[start : start + size].view(dtype).reshape(shape)
+
+
+@lru_cache(maxsize=1)
+def physical_memory() -> int:
+    """Bytes of memory this process may hope for: the machine's, or its control group's limit."""
+    limit = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 1 << 40
+    try:
+        text = Path("/sys/fs/cgroup/memory.max").read_text().strip()
+        if text != "max":
+            limit = min(limit, int(text))
+    except (OSError, ValueError):
+        pass
+    return limit
