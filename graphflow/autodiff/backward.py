@@ -137,10 +137,14 @@ def selection(node: Node, k: int) -> Guard | None:
 
 
 def spread_guard(node: Node, guard: Guard | None) -> Guard | None:
-    """The guard of the result in the shape of the contributions: that of the operand for a reduction."""
-    if guard is None or node.op.access is not Access.REDUCTION:
-        return guard
-    return guard_of_operand(node, 0, guard)
+    """The guard of the result as a condition on the contributions of a rule that multiplies; None for library ops."""
+    match node.op.access:
+        case Access.ELEMENTWISE:
+            return guard
+        case Access.REDUCTION:
+            return guard_of_operand(node, 0, guard)
+        case _:
+            return None
 
 
 def guard_of_operand(node: Node, k: int, guard: Guard | None) -> Guard | None:

@@ -1,0 +1,35 @@
+"""The ops: one block each, and the compositions made of them."""
+
+from __future__ import annotations
+
+from graphflow.ir.tensor import set_operators
+from graphflow.ops import array, arithmetic, indexing, linalg, logic, math, movement, nn, reductions, source, state
+
+set_operators(
+    {
+        "add": math.add,
+        "subtract": math.subtract,
+        "multiply": math.multiply,
+        "divide": math.divide,
+        "floordiv": math.floordiv,
+        "mod": math.mod,
+        "pow": math.power,
+        "matmul": linalg.matmul,
+        "bitwise_and": math.bitwise_and,
+        "bitwise_or": math.bitwise_or,
+        "bitwise_xor": math.bitwise_xor,
+        "invert": math.invert,
+        "left_shift": math.left_shift,
+        "right_shift": math.right_shift,
+        "negative": math.negative,
+        "abs": math.absolute,
+        "less": math.less,
+        "less_equal": math.less_equal,
+        "greater": math.greater,
+        "greater_equal": math.greater_equal,
+        "getitem": indexing.getitem,
+        "transpose": movement.transpose,
+        "stack": array.stack,
+        "size_value": lambda size: source.size_value(size=size),
+    }
+)

@@ -56,7 +56,7 @@ def reduction_of_broadcast(t: Tensor) -> Tensor | None:
     if tuple(shape) == repeated.shape:
         return None
     if t.op is reduce_sum_:
-        if t.dtype.is_floating and count > t.dtype.max:
+        if t.dtype.is_floating and count > float(t.dtype.max):
             return None
         x = multiply(x, scalar_like(count, t))
     once = x if x.shape == tuple(shape) else broadcast_to_(x, shape=tuple(shape))

@@ -167,10 +167,11 @@ class _Rewriter:
         key = node_key(new)
         known = self.memo.get(key)
         if known is not None and (made or self.merge) and known.types == new.types:
-            if known not in self.done:
+            if known in self.done:
+                self.done[node] = self.done[known]
+                return []
+            if known.inputs == new.inputs:  # not so for a + b, which a rule made from b + a
                 raise self.loop(self.waiting[self.position(known) :])
-            self.done[node] = self.done[known]
-            return []
         if known is None:
             self.memo[key] = new
         replacement = self.apply_rules(node, new)

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from graphflow.capture import capture
+from graphflow.compiler import groups_of
 from graphflow.errors import FetchError
 from graphflow.ir.op import Access
 from graphflow.ir.program import Program, attribute_text, is_inline_constant
@@ -123,9 +125,12 @@ def _program_and_groups(fetches: Any, optimized: bool) -> tuple[Program | None, 
         return fetches.program, tuple(fetches.groups)
     if not optimized:
         return None, ()
-    from graphflow import compiler
-
-    return compiler.groups_of(flatten(fetches))
+    items = flatten(fetches)
+    tensors = [item.value if isinstance(item, Variable) else item for item in items if isinstance(item, Tensor | Variable)]
+    operations = [item.node if isinstance(item, Operation) else item for item in items if isinstance(item, Operation | Node)]
+    nodes = [*(tensor.node for tensor in tensors), *operations]
+    graph = next((node.graph for node in nodes if node.graph is not None), None)
+    return groups_of(capture(tensors, operations, (), graph))
 
 
 def flatten(fetches: Any) -> list[Any]:

@@ -1,0 +1,352 @@
+"""Reading elements by position: Python's subscripts, `gather` and its gradient, and what is made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from graphflow.errors import DTypeError, IndexOutOfRangeError, ShapeError
+from graphflow.ir import scalar as s
+from graphflow.ir.op import Access, as_tensor_or_none, convert_to_tensor
+from graphflow.ir.tensor import Tensor
+from graphflow.ops.declare import check_axis, check_size, composition, op, public, require_equal
+from graphflow.ops.logic import cast, equal, less, where, zero_of
+from graphflow.ops.movement import iota, never_negative, reshape, reshape_, shape_tuple, sizes_of, slice_, transpose
+from graphflow.ops.reductions import reduce_sum
+from graphflow.ops.source import size_value
+from graphflow.types import AnySize, DType, Size, TensorType, as_dtype, floordiv, int64, product, size_max, size_min
+
+# --- gather and its gradient -----------------------------------------------------------------------------------------------------
+
+
+def _check_range(indices: np.ndarray, size: int, what: str) -> None:
+    outside = (indices < 0) | (indices >= size)
+    if np.any(outside):
+        raise IndexOutOfRangeError(f"{what}: index {indices[outside].flat[0]} is outside an axis of size {size}")
+
+
+def _require_indices(indices: TensorType) -> None:
+    if not indices.dtype.is_integer:
+        raise DTypeError(f"indices are {indices.dtype}", rule="Indices are integers; use gf.cast(x, gf.int64).")
+
+
+def _gather_reference(params: np.ndarray, indices: np.ndarray, *, axis: int, batch_dims: int) -> np.ndarray:
+    _check_range(indices, params.shape[axis], "gather")
+    if not batch_dims:
+        return np.take(params, indices, axis)
+    batch = params.shape[:batch_dims]
+    rows = [
+        np.take(params[b], indices[b], axis - batch_dims) for b in np.ndindex(*batch)
+    ]
+    shape = (*params.shape[:axis], *indices.shape[batch_dims:], *params.shape[axis + 1 :])
+    return np.reshape(np.stack(rows), shape) if rows else np.zeros(shape, params.dtype)
+
+
+@op(access=Access.MOVEMENT, reference=_gather_reference, fails=True)
+def gather_(params, indices, *, axis, batch_dims):
+    """Slices of `params` along `axis` at `indices`; the first `batch_dims` axes of both are walked together."""
+    _require_indices(indices)
+    if not 0 <= batch_dims <= min(axis, indices.rank):
+        raise ShapeError(f"batch_dims {batch_dims} is not between 0 and axis {axis} and rank {indices.rank} of the indices")
+    for a in range(batch_dims):
+        require_equal(params.shape[a], indices.shape[a], f"sizes of batch axis {a} differ")
+    return params.with_shape((*params.shape[:axis], *indices.shape[batch_dims:], *params.shape[axis + 1 :]))
+
+
+@gather_.element
+def _(index, params, indices, *, axis, batch_dims):
+    count = len(indices.shape) - batch_dims
+    position = indices(*index[:batch_dims], *index[axis : axis + count])
+    checked = s.Check(s.Call("cast", (position,), int64), params.shape[axis], None, axis)
+    return params(*index[:axis], checked, *index[axis + count :])
+
+
+def _gather_vjp(g: Tensor, out: Tensor, params: Tensor, indices: Tensor, axis: int, batch_dims: int) -> Tensor:
+    """The cotangents added up at the places they were taken from."""
+    batch = params.shape[:batch_dims]
+    count = indices.rank - batch_dims
+    size = params.shape[axis]
+    middle = tuple(range(batch_dims, axis))
+    taken = tuple(range(axis, axis + count))
+    rest = tuple(range(axis + count, g.rank))
+    updates = transpose(g, (*range(batch_dims), *taken, *middle, *rest))
+    if batch_dims:
+        rows = reshape(iota(size=product(batch), dtype=int64) * _number(size), (*batch, *(1,) * count))
+        indices = cast(indices, int64) + rows
+    total = scatter_add(indices, updates, size=product(batch) * size)
+    tail = total.shape[1:]
+    total = reshape(total, (*batch, size, *tail))
+    order = (*range(batch_dims), *range(batch_dims + 1, batch_dims + 1 + len(middle)), batch_dims)
+    return transpose(total, (*order, *range(len(order), total.rank)))
+
+
+gather_.defvjp(_gather_vjp, None)
+
+
+def _number(size: AnySize) -> Any:
+    return size if isinstance(size, int) else size_value(size=size)
+
+
+def _scatter_reference(indices: np.ndarray, updates: np.ndarray, *, size: int) -> np.ndarray:
+    _check_range(indices, size, "scatter_add")
+    result = np.zeros((size, *updates.shape[indices.ndim :]), updates.dtype)
+    np.add.at(result, indices, updates)
+    return result
+
+
+@op(access=Access.OPAQUE, reference=_scatter_reference, fails=True, linear=True)
+def scatter_add(indices, updates, *, size):
+    """Zeros of `size` rows, to which each slice of `updates` is added at the row that `indices` says."""
+    _require_indices(indices)
+    if updates.rank < indices.rank:
+        raise ShapeError(f"updates {updates} have fewer axes than indices {indices}")
+    for a in range(indices.rank):
+        require_equal(indices.shape[a], updates.shape[a], f"sizes of indices and updates differ along axis {a}")
+    return updates.with_shape((size, *updates.shape[indices.rank :]))
+
+
+scatter_add.defvjp(None, lambda g, out, indices, updates, size: gather_(g, indices, axis=0, batch_dims=0))
+
+
+def _check_index_reference(indices: np.ndarray, *, size: int, axis: int) -> np.ndarray:
+    _check_range(indices, size, "check_index")
+    return indices
+
+
+@op(access=Access.MOVEMENT, reference=_check_index_reference, fails=True, differentiable=False)
+def check_index(indices, *, size, axis):
+    """The indices, after a check that each is in an axis of `size`."""
+    _require_indices(indices)
+    return indices
+
+
+@check_index.element
+def _(index, indices, *, size, axis, out_type):
+    checked = s.Check(s.Call("cast", (indices(*index),), int64), size, None, axis)
+    return s.Call("cast", (checked,), out_type.dtype)
+
+
+@public
+def gather(params: Any, indices: Any, axis: int | None = None, batch_dims: int = 0, name: str | None = None) -> Tensor:
+    """Slices of `params` along `axis` (by default the first after the batch axes) at `indices`.
+
+    The shape is params.shape[:axis] + indices.shape[batch_dims:] + params.shape[axis+1:]. An index outside 0..size-1 is an
+    IndexOutOfRangeError of the run.
+    """
+    params, indices = convert_to_tensor(params), index_tensor(indices)
+    batch_dims = check_axis(batch_dims, indices.rank + 1, "batch_dims") if batch_dims else 0
+    axis = check_axis(batch_dims if axis is None else axis, params.rank)
+    return gather_(params, indices, axis=axis, batch_dims=batch_dims, name=name)
+
+
+def index_tensor(indices: Any) -> Tensor:
+    """Indices as a tensor of integers; an empty list counts as one."""
+    if isinstance(indices, list | tuple) and not indices:
+        indices = np.zeros(0, np.int64)
+    tensor = convert_to_tensor(indices)
+    if not tensor.dtype.is_integer:
+        raise DTypeError(f"indices are {tensor.dtype}", rule="Indices are integers; use gf.cast(x, gf.int64).")
+    return tensor
+
+
+@composition
+def take_along_last(x: Any, indices: Any) -> Tensor:
+    """One element of each row of `x`: out[..., 0] = x[..., indices[..., 0]], without the last axis."""
+    x, indices = convert_to_tensor(x), index_tensor(indices)
+    size = x.shape[-1]
+    chosen = equal(iota(size=size, dtype=indices.dtype), reshape(check_index(indices, size=size, axis=x.rank - 1), (*indices.shape, 1)))
+    return reduce_sum(where(chosen, x, zero_of(x)), -1)
+
+
+@composition
+def one_hot(
+    indices: Any, depth: Any, on_value: Any = None, off_value: Any = None, axis: int = -1, dtype: Any = None
+) -> Tensor:
+    """`on_value` (1) at the index along a new axis of size `depth`, `off_value` (0) elsewhere and for indices outside it."""
+    indices = index_tensor(indices)
+    depth = check_size(sizes_of(depth, "one_hot") if isinstance(depth, Tensor) else depth, "depth")
+    wanted = _value_dtype(on_value, off_value, dtype)
+    axis = check_axis(axis, indices.rank + 1)
+    columns = reshape(iota(size=depth, dtype=indices.dtype), (depth, *(1,) * (indices.rank - axis)))
+    rows = reshape(indices, (*indices.shape[:axis], 1, *indices.shape[axis:]))
+    on = convert_to_tensor(1 if on_value is None else on_value, wanted)
+    off = convert_to_tensor(0 if off_value is None else off_value, wanted)
+    return where(equal(columns, rows), on, off)
+
+
+def _value_dtype(on: Any, off: Any, dtype: Any) -> DType:
+    if dtype is not None:
+        return as_dtype(dtype)
+    for value in (on, off):
+        if value is not None:
+            return convert_to_tensor(value).dtype
+    return as_dtype("float32")
+
+
+# --- subscripts --------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Subscript:
+    """What x[key] does: a strided slice, then a shape with axes removed and added, then at most one gather."""
+
+    begin: list[AnySize] = field(default_factory=list)
+    step: list[int] = field(default_factory=list)
+    counts: list[AnySize] = field(default_factory=list)  # of the slice
+    shape: list[AnySize] = field(default_factory=list)  # after axes are removed and added
+    gathers: list[tuple[int, Tensor]] = field(default_factory=list)  # axis of `shape`, indices
+
+    def take(self, begin: AnySize, step: int, count: AnySize) -> None:
+        self.begin.append(begin)
+        self.step.append(step)
+        self.counts.append(count)
+
+
+@public
+def getitem(x: Any, key: Any, name: str | None = None) -> Tensor:
+    """x[key] with Python's subscripts: numbers, slices with any step, `...`, None for a new axis, and one tensor of indices."""
+    x = convert_to_tensor(x)
+    plan = subscript(x, list(key) if isinstance(key, tuple) else [key])
+    result = x
+    if any(b != 0 or k != 1 for b, k in zip(plan.begin, plan.step, strict=True)) or tuple(plan.counts) != x.shape:
+        result = slice_(x, begin=tuple(plan.begin), step=tuple(plan.step), shape=tuple(plan.counts))
+    if tuple(plan.shape) != result.shape:
+        result = reshape_(result, shape=tuple(plan.shape))
+    if len(plan.gathers) > 1:
+        raise DTypeError("several tensors of indices", rule="One axis can be indexed by a tensor; see gf.gather for more.")
+    for axis, indices in plan.gathers:
+        result = gather_(result, indices, axis=axis, batch_dims=0)
+    return result
+
+
+def subscript(x: Tensor, key: list[Any]) -> Subscript:
+    """The plan of x[key]."""
+    used = sum(1 for item in key if item is not None and item is not Ellipsis)
+    dots = sum(1 for item in key if item is Ellipsis)
+    if dots > 1:
+        raise ShapeError("`...` stands twice", rule="One `...` stands for all axes that are not named.")
+    if used > x.rank:
+        raise ShapeError(f"{used} indices for rank {x.rank}")
+    if not dots:
+        key = [*key, Ellipsis]
+    plan = Subscript()
+    axis = 0
+    for item in key:
+        if item is None:
+            plan.shape.append(1)
+        elif item is Ellipsis:
+            for _ in range(x.rank - used):
+                plan.take(0, 1, x.shape[axis])
+                plan.shape.append(x.shape[axis])
+                axis += 1
+        else:
+            _index_axis(plan, item, x.shape[axis])
+            axis += 1
+    return plan
+
+
+def _index_axis(plan: Subscript, item: Any, size: AnySize) -> None:
+    """Add one entry of a subscript, along an axis of `size`, to the plan."""
+    if isinstance(item, slice):
+        begin, step, count = slice_bounds(item, size)
+        plan.take(begin, step, count)
+        plan.shape.append(count)
+        return
+    position = _position(item)
+    if isinstance(position, Tensor):
+        plan.take(0, 1, size)
+        plan.gathers.append((len(plan.shape), _wrapped(position, size)))
+        plan.shape.append(size)
+        return
+    begin = position + size if isinstance(position, int) and position < 0 else position
+    plan.take(begin, 1, 1)
+
+
+def _position(item: Any) -> int | Size | Tensor:
+    """An entry of a subscript: a number, a symbolic size, or a tensor of indices."""
+    if isinstance(item, bool | np.bool_) or isinstance(item, str | float | complex):
+        raise DTypeError(f"{item!r} is no index", rule="Indices are whole numbers, slices, `...`, None and integer tensors.")
+    if isinstance(item, int | np.integer):
+        return int(item)
+    if isinstance(item, Size):
+        return item
+    tensor = as_tensor_or_none(item)
+    if tensor is None:
+        tensor = index_tensor(item)
+    if tensor.dtype.is_bool:
+        raise DTypeError("a mask is no index", rule="The number of elements a mask selects is a run's matter; use gf.where(mask, x, 0).")
+    if not tensor.dtype.is_integer:
+        raise DTypeError(f"indices are {tensor.dtype}", rule="Indices are integers; use gf.cast(x, gf.int64).")
+    if tensor.op.name == "size_value":
+        return tensor.attrs["size"]
+    return int(tensor.numpy()) if tensor.op.name == "constant" and not tensor.rank else tensor
+
+
+def _wrapped(indices: Tensor, size: AnySize) -> Tensor:
+    """Constant indices counted from the front; what a run computes must be so already."""
+    if indices.op.name != "constant" or not (indices.numpy() < 0).any():
+        return indices
+    wide = cast(indices, int64)
+    return where(less(wide, 0), wide + _number(size), wide)
+
+
+def slice_bounds(item: slice, size: AnySize) -> tuple[AnySize, int, AnySize]:
+    """(begin, step, count) of a slice along an axis of `size`, clamped as Python does.
+
+    >>> slice_bounds(slice(-3, None), 10)
+    (7, 1, 3)
+    """
+    step = 1 if item.step is None else _bound(item.step, "step")
+    if not isinstance(step, int) or step == 0:
+        raise ShapeError(f"slice step {item.step!r}", rule="A step is a whole number other than 0.")
+    start = None if item.start is None else _bound(item.start, "start")
+    stop = None if item.stop is None else _bound(item.stop, "stop")
+    if step > 0:
+        begin = 0 if start is None else _clamped(start, size, 0, size)
+        end = size if stop is None else _clamped(stop, size, 0, size)
+        length = end - begin
+    else:
+        begin = size - 1 if start is None else _clamped(start, size, -1, size - 1)
+        end = -1 if stop is None else _clamped(stop, size, -1, size - 1)
+        length = begin - end
+    if abs(step) > 1:
+        length = floordiv(length + (abs(step) - 1), abs(step))
+    count = length if never_negative(length) else size_max(0, length)
+    return begin, step, count
+
+
+def _bound(value: Any, what: str) -> AnySize:
+    position = _position(value)
+    if isinstance(position, Tensor):
+        raise DTypeError(
+            f"slice {what} {position.name} is not known before a run",
+            rule="Bounds are numbers and sizes of tensors (x.shape[0]); gather with indices that a run computes.",
+        )
+    return position
+
+
+def _clamped(bound: AnySize, size: AnySize, low: AnySize, high: AnySize) -> AnySize:
+    """A slice bound, counted from the front and kept between `low` and `high`."""
+    if isinstance(bound, int) and bound < 0:
+        return size_max(low, size + bound)
+    if isinstance(bound, Size) and isinstance(size, Size):
+        rest = size - bound
+        if isinstance(rest, int) and rest >= 0 and low == 0:
+            return size_max(low, bound) if rest else bound
+    return size_min(bound, high) if isinstance(bound, int) else size_max(low, size_min(bound, high))
+
+
+@public
+def slice_of(x: Any, begin: Sequence[Any], size: Sequence[Any], name: str | None = None) -> Tensor:
+    """The block of `x` that begins at `begin` and has shape `size`; -1 in `size` means all that is left."""
+    x = convert_to_tensor(x)
+    start = shape_tuple(begin, "slice")
+    counts = shape_tuple(size, "slice", allow_unknown=True)
+    if not len(start) == len(counts) == x.rank:
+        raise ShapeError(f"begin and size have {len(start)} and {len(counts)} entries for rank {x.rank}")
+    shape = tuple(n - b if isinstance(c, int) and c == -1 else c for n, b, c in zip(x.shape, start, counts, strict=True))
+    return slice_(x, begin=start, step=(1,) * x.rank, shape=shape, name=name)
+

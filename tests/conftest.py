@@ -1,0 +1,59 @@
+"""What every test has: a kernel cache of the session, a graph of its own, random numbers that repeat, golden files."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+
+def pytest_addoption(parser):
+    parser.addoption("--update-golden", action="store_true", help="write the golden files anew instead of comparing with them")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def kernel_cache(tmp_path_factory):
+    """The folder of the kernel cache: new in each session unless GRAPHFLOW_CACHE is set; subprocesses share it."""
+    from graphflow import options
+
+    given = os.environ.get("GRAPHFLOW_CACHE")
+    folder = Path(given) if given else tmp_path_factory.mktemp("kernels")
+    if given:
+        yield folder
+        return
+    before = options._defaults
+    os.environ["GRAPHFLOW_CACHE"] = str(folder)
+    options._defaults = options.from_environment()
+    yield folder
+    options._defaults = before
+    del os.environ["GRAPHFLOW_CACHE"]
+
+
+@pytest.fixture(autouse=True)
+def graph():
+    """A fresh default graph."""
+    from graphflow.ir.graph import Graph
+
+    with Graph().as_default() as fresh:
+        yield fresh
+
+
+@pytest.fixture
+def rng():
+    """Random numbers that are the same in every run."""
+    return np.random.default_rng(20240229)
+
+
+@pytest.fixture
+def golden(request):
+    """A function that compares a text with the golden file of that path, relative to the test's folder."""
+
+    def compare(text, name):
+        path = Path(request.path).parent / "golden" / name
+        if request.config.getoption("--update-golden"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        assert path.exists(), f"no golden file {path}; run pytest --update-golden and read what it writes"
+        assert text == path.read_text(encoding="utf-8"), f"differs from {path}; if that is right, run pytest --update-golden"
+
+    return compare
