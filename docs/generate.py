@@ -1,6 +1,6 @@
 """Write the pages that are derived from the code: `ops.md` from the op registry, `options.md` from the options.
 
-    python docs/generate.py            # tests/test_docs.py fails where a page is not up to date
+python docs/generate.py            # tests/test_docs.py fails where a page is not up to date
 """
 
 import inspect

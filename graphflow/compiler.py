@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from graphflow import options as settings
 from graphflow.codegen.emit import Source, emit
 from graphflow.codegen.library import emit_library
 from graphflow.ir.graph import Graph
@@ -18,6 +17,7 @@ from graphflow.loop.library import lower_library
 from graphflow.loop.lower import lower_group
 from graphflow.loop.partition import partition
 from graphflow.options import Options
+from graphflow.options import current as current_options
 from graphflow.passes import run_passes
 from graphflow.runtime.executable import Executable
 from graphflow.types import AnySize, DType
@@ -25,7 +25,7 @@ from graphflow.types import AnySize, DType
 
 def compile_program(program: Program, options: Options | None = None, graph: Graph | None = None) -> Executable:
     """The executable of a program."""
-    options = options or settings.current()
+    options = options or current_options()
     optimized, records = run_passes(program, options)
     groups = partition(optimized, fuse="fusion" not in options.disable, max_group=options.max_group)
     kernels = lower(groups, optimized, options)
@@ -69,7 +69,7 @@ def constraints_of(program: Program) -> tuple[tuple[Constraint, Node], ...]:
 
 def groups_of(program: Program, options: Options | None = None) -> tuple[Program, tuple[FusionGroup, ...]]:
     """(the optimised program, its fusion groups), compiling no kernel."""
-    options = options or settings.current()
+    options = options or current_options()
     optimized, _ = run_passes(program, options)
     return optimized, partition(optimized, fuse="fusion" not in options.disable, max_group=options.max_group)
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from graphflow import options
 from graphflow.capture import capture
 from graphflow.compiler import compile_program, explain
 from graphflow.errors import FeedError, FetchError, GraphError, GraphflowError, SessionError
 from graphflow.ir.graph import Graph, get_default_graph
 from graphflow.ir.tensor import Node, Tensor, set_operators
 from graphflow.ops.state import Operation, Variable
+from graphflow.options import current as current_options
 from graphflow.runtime.executable import Executable, VariableStore
 
 _local = threading.local()
@@ -108,7 +108,7 @@ class Session:
 
     def _plan(self, fetches: Any, feeds: tuple[Tensor, ...], default_feeds: bool = False) -> _Plan:
         structure = _Structure(fetches, self.graph)
-        key = (structure.key, frozenset(feeds), default_feeds, options.current())
+        key = (structure.key, frozenset(feeds), default_feeds, current_options())
         plan = self._plans.get(key)
         if plan is None:
             with self._lock:
@@ -132,7 +132,7 @@ class Session:
                     f"no value for placeholder {missing[0].name}", operands={"placeholder": missing[0]},
                     rule=f"Give it in feed_dict: {{{missing[0].name}: value}}.",
                 )  # fmt: skip
-        return _Plan(structure, compile_program(program, options.current(), self.graph), order)
+        return _Plan(structure, compile_program(program, current_options(), self.graph), order)
 
     def _feeds(self, feed_dict: Mapping[Any, Any]) -> dict[Tensor, Any]:
         if not isinstance(feed_dict, Mapping):
@@ -219,6 +219,7 @@ class _Structure:
         self.graph = graph
         parts: list[Any] = []
         self._build = self._visit(fetches, parts)
+        self._flat = type(fetches) is list and all(a is b for a, b in zip(fetches, self.tensors, strict=False)) and len(fetches) == len(self.tensors)
         self.key = tuple(parts)
 
     def _visit(self, item: Any, key: list[Any]) -> Callable[[list[Any]], Any]:
@@ -269,9 +270,14 @@ class _Structure:
         if graph is not None and graph is not self.graph:
             raise FetchError(f"{item.name} belongs to another graph", operands={"fetch": item}, rule="Make a session for its graph: gf.Session(graph).")
 
-    def pack(self, values: list[Any]) -> Any:
-        """The values in the places of the fetches."""
-        return self._build(values)
+    @property
+    def pack(self) -> Callable[[list[Any]], Any]:
+        """The function that puts values in the places of the fetches."""
+        return _same if self._flat else self._build
+
+
+def _same(values: list[Any]) -> Any:
+    return values
 
 
 # --- feeds ------------------------------------------------------------------------------------------------------------------
@@ -323,7 +329,10 @@ def _make_function(session: Session, plan: _Plan, tensors: list[Tensor]) -> Call
     """The function `make_callable` returns."""
     executable, store, pack = plan.executable, session._store, plan.structure.pack
     positions = [tensors.index(t) for t in plan.order]
-    targets = [(p, t, t.dtype.numpy) for p, t in zip(positions, plan.order, strict=True)]
+    targets = [
+        (p, t, t.dtype.numpy, t.dtype.numpy.type if t.rank == 0 and t.dtype.is_floating else None)
+        for p, t in zip(positions, plan.order, strict=True)
+    ]
     count, run = len(tensors), executable.run
 
     def call(*values: Any) -> Any:
@@ -332,9 +341,11 @@ def _make_function(session: Session, plan: _Plan, tensors: list[Tensor]) -> Call
         if len(values) != count:
             raise FeedError(f"the callable takes {count} values, for {', '.join(t.name for t in tensors) or 'nothing'}; got {len(values)}")
         arrays = []
-        for position, tensor, dtype in targets:
+        for position, tensor, dtype, scalar in targets:
             value = values[position]
-            if not (type(value) is np.ndarray and value.dtype is dtype and value.flags.c_contiguous and value.flags.aligned):
+            if scalar is not None and (type(value) is float or type(value) is scalar):
+                value = scalar(value)
+            elif not (type(value) is np.ndarray and value.dtype is dtype and value.flags.c_contiguous and value.flags.aligned):
                 value = feed_array(tensor, value, tensor)
             arrays.append(value)
         return pack(run(arrays, store))

@@ -1,6 +1,7 @@
 """What every test has: a kernel cache of the session, a graph of its own, random numbers that repeat, golden files."""
 
 import os
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ def pytest_addoption(parser):
 @pytest.fixture(scope="session", autouse=True)
 def kernel_cache(tmp_path_factory):
     """The folder of the kernel cache: new in each session unless GRAPHFLOW_CACHE is set; subprocesses share it."""
-    from graphflow import options
+    options = import_module("graphflow.options")  # `graphflow.options` itself is the function
 
     given = os.environ.get("GRAPHFLOW_CACHE")
     folder = Path(given) if given else tmp_path_factory.mktemp("kernels")

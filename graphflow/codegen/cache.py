@@ -20,7 +20,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from graphflow import options
+from graphflow.options import current as current_options
 
 _MAGIC = b"graphflow object 1\n"
 _HELPERS = ("vector_math.py", "intrinsics.py", "helpers.py", "compile.py")  # what kernels import, and how they are compiled
@@ -79,7 +79,7 @@ def _objects() -> Any:
 
 def folder() -> Path:
     """Where kernels of this environment are kept."""
-    root = options.current().cache
+    root = current_options().cache
     return (Path(root) if root else _user_cache()) / environment_key()
 
 

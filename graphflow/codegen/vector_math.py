@@ -1,8 +1,9 @@
 """Vector maths: scalar functions that a numba kernel calls in a loop and that LLVM inlines and vectorises.
 
 libm is scalar, and a call of it stops vectorisation; these functions are straight-line arithmetic instead: range reduction by
-rounding, a polynomial, an exponent put together from bits, `select` for special values; no branch, no call, no table of
-functions. Each public function is named after its operation and the type it takes and returns: `exp_f32`, `exp_f64`, `mod_i64`.
+rounding, a polynomial, an exponent put together from bits, `select` for special values; no branch and no call (integer powers
+alone have a loop inside). Each public function is named after its operation and the type it takes and returns: `exp_f32`,
+`exp_f64`, `mod_i64`.
 
 How they run. Each helper is one plain Python function, and it is run in one of two ways:
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from graphflow.ir.tensor import set_operators
-from graphflow.ops import array, arithmetic, indexing, linalg, logic, math, movement, nn, reductions, source, state
+from graphflow.ops import array, arithmetic, indexing, linalg, logic, math, movement, nn, random, reductions, source, state
 
 set_operators(
     {

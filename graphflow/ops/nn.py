@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from graphflow.errors import DTypeError, ShapeError
+from graphflow.ir.graph import name_scope
 from graphflow.ir.op import convert_to_tensor
 from graphflow.ir.tensor import Tensor
 from graphflow.ops.arithmetic import absolute, maximum, minimum, relu
@@ -13,8 +14,9 @@ from graphflow.ops.declare import check_axis, composition
 from graphflow.ops.elementary import erf, exp, expm1, log, log1p, rsqrt, sigmoid, tanh
 from graphflow.ops.indexing import index_tensor, take_along_last
 from graphflow.ops.linalg import pair
-from graphflow.ops.logic import equal, greater, where
+from graphflow.ops.logic import cast, equal, greater, identity, where
 from graphflow.ops.movement import ensure_shape
+from graphflow.ops.random import bernoulli_mask
 from graphflow.ops.reductions import finite_maximum, reduce_sum
 
 # --- activations -------------------------------------------------------------------------------------------------------------------
@@ -152,3 +154,22 @@ def l2_normalize(x: Any, axis: Any = None, epsilon: float = 1e-12) -> Tensor:
     x = convert_to_tensor(x)
     return x * rsqrt(maximum(reduce_sum(x * x, axis, keepdims=True), epsilon))
 
+
+@composition
+def dropout(x: Any, rate: Any, seed: int | None = None) -> Tensor:
+    """`x` with each element 0 with probability `rate`, the others divided by 1 - rate, so that the mean stays.
+
+    Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", JMLR 15, 2014.
+    """
+    x = convert_to_tensor(x)
+    if not x.dtype.is_floating:
+        raise DTypeError(f"no dropout of {x.dtype}", rule="It takes floats; use gf.cast(x, dtype).")
+    if isinstance(rate, int | float):
+        if not 0 <= rate < 1:
+            raise ShapeError(f"rate {rate}", rule="A rate is at least 0 and below 1.")
+        if rate == 0:
+            return identity(x)
+    with name_scope("mask") as path:
+        kept = bernoulli_mask(x.shape, rate, seed, path)
+    scale = 1 / (1 - rate) if isinstance(rate, int | float) else cast(1 / (1 - rate), x.dtype)
+    return where(kept, x * scale, 0)

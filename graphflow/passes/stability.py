@@ -14,9 +14,8 @@ from graphflow.ir.program import Program
 from graphflow.ir.tensor import Tensor
 from graphflow.ops.arithmetic import add, divide_, multiply, negative, subtract
 from graphflow.ops.elementary import erf, erfc, exp, expm1, log, log1p, sigmoid, softplus
-from graphflow.ops.logic import where
 from graphflow.ops.movement import reshape_
-from graphflow.ops.reductions import finite_maximum, reduce_max_, reduce_sum_
+from graphflow.ops.reductions import finite_maximum, reduce_sum_
 from graphflow.passes import stability_products
 from graphflow.passes.constants import is_uniform
 from graphflow.passes.rewrite import MAX_REWRITES, Fired, rewrite, rule
@@ -124,41 +123,16 @@ def log_of_one_minus_sigmoid(t: Tensor) -> Tensor | None:
 
 @rule(log)
 def log_of_sum_of_exp(t: Tensor) -> Tensor | None:
-    """log(sum(exp(x))) -> log(sum(exp(x - max(x)))) + max(x), where x is not already less its largest element"""
+    """log(sum(exp(x))) -> log(sum(exp(x - max(x)))) + max(x), where x is not shifted already"""
     (total,) = t.inputs
-    if total.op is not reduce_sum_ or total.inputs[0].op is not exp:
+    if not stability_products.is_sum_of_exp(total):
         return None
     (x,), axis = total.inputs[0].inputs, total.attrs["axis"]
-    if is_shifted(x):
+    if stability_products.is_shifted(x, axis):
         return None
     largest = finite_maximum(x, axis)
     result = add(log(reduce_sum_(exp(subtract(x, largest)), axis=axis, keepdims=True)), largest)
     return result if total.attrs["keepdims"] else reshape_(result, shape=t.shape)
-
-
-# --- softmax --------------------------------------------------------------------------------------------------------------
-
-
-@rule(divide_)
-def softmax_of_large(t: Tensor) -> Tensor | None:
-    """exp(x) / sum(exp(x)) -> exp(x - max(x)) / sum(exp(x - max(x))), where x is not already less its largest element"""
-    e, total = t.inputs
-    if e.op is not exp or total.op is not reduce_sum_ or total.inputs[0] is not e or not total.attrs["keepdims"]:
-        return None
-    (x,), axis = e.inputs, total.attrs["axis"]
-    if is_shifted(x):
-        return None
-    shifted = exp(subtract(x, finite_maximum(x, axis)))
-    return divide_(shifted, reduce_sum_(shifted, axis=axis, keepdims=True))
-
-
-def is_shifted(x: Tensor) -> bool:
-    """Is x the difference of something and its largest element, guarded against infinity or not?"""
-    if x.op is not subtract:
-        return False
-    value, largest = x.inputs
-    candidates = (largest, *largest.inputs[1:]) if largest.op is where else (largest,)
-    return any(c.op is reduce_max_ and c.inputs[0] is value for c in candidates)
 
 
 RULES = (
@@ -174,7 +148,6 @@ RULES = (
     exp_minus_one,
     one_minus,
     expm1_plus_one,
-    softmax_of_large,
     *stability_products.RULES,  # last: gradients of what the rules above replace
 )
 

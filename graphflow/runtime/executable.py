@@ -7,7 +7,7 @@ launches, and commits the updates of variables, all of them or, when it failed, 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -81,8 +81,9 @@ class Context:
     errors: np.ndarray
     arena: np.ndarray
     keep: list[Any]
-    staged_feeds: list[np.ndarray | None]
-    staged_outputs: list[np.ndarray | None]
+    counter: np.ndarray
+    feeds: list[tuple[int, int, np.ndarray | None]]  # slot, feed, and where a small one is copied to
+    staged: dict[int, np.ndarray]  # small results, copied out to the caller
     spare: dict[int, np.ndarray] = field(default_factory=dict)
 
 
@@ -274,9 +275,10 @@ class Executable:
 
     # --- running -----------------------------------------------------------------------------------------------------------
 
-    def run(self, arrays: Sequence[np.ndarray], store: VariableStore) -> list[Any]:
+    def run(self, arrays: Sequence[Any], store: VariableStore) -> list[Any]:
         """The values of `program.outputs`; updates are committed. `arrays` are contiguous and of the placeholders' dtypes."""
-        binding = self.bind(tuple(a.shape for a in arrays))
+        shapes = tuple([a.shape for a in arrays])
+        binding = self._bindings.get(shapes) or self.bind(shapes)
         if not self.uses_variables and not self.uses_counter:
             return binding.run(arrays, store)
         with store.lock:
@@ -382,15 +384,15 @@ class Binding:
             if s.kind in ("output", "state")
         ]
         self.result_shapes = [tuple(self.evaluate(d) for d in t.shape) for _, _, t in self.executable.results]
+        self.allocates = any(kind == "state" or self.sizes[n] > STAGED_BYTES for n, _, _, kind in self.fresh_slots)
+        self.fetches = [self._fetcher(k) for k in range(len(self.result_shapes))]
+        self.may_fail = any(launch.kernel.checks for launch in self.executable.launches)
+        self.walk = native.run_table() if self.rows else None
 
     # --- contexts ----------------------------------------------------------------------------------------------------------
 
     def context(self) -> Context:
-        """Memory for a run: one from the stock, or a new one."""
-        try:
-            return self.contexts.pop()
-        except IndexError:
-            pass
+        """Memory for a run."""
         slots = np.zeros(len(self.executable.slots) + 1, np.int64)
         pointers = np.zeros(self.width + 1, np.int64)
         errors = np.zeros(8, np.int64)
@@ -403,7 +405,6 @@ class Binding:
         for number, offset in zip(self.arena_slots, self.memory.offsets, strict=True):
             slots[number] = base + offset
         counter = np.zeros(2, np.uint32)
-        keep.append(counter)
         for number, slot in enumerate(self.executable.slots):
             if slot.kind == "constant":
                 array = np.ascontiguousarray(slot.tensor.attrs["value"].array)  # type: ignore[union-attr]
@@ -413,69 +414,67 @@ class Binding:
                 slots[number] = counter.ctypes.data
             elif slot.kind == "errors":
                 slots[number] = errors.ctypes.data
-        staged_feeds: list[np.ndarray | None] = []
+        feeds: list[tuple[int, int, np.ndarray | None]] = []
         for number, feed in self.feed_slots:
             tensor = self.executable.feeds[feed]
-            shape = tuple(self.evaluate(d) for d in tensor.shape)
+            array = None
             if self.sizes[number] <= STAGED_BYTES:
-                array = native.aligned_empty(shape, tensor.dtype.numpy)
+                array = native.aligned_empty(tuple(self.evaluate(d) for d in tensor.shape), tensor.dtype.numpy)
                 slots[number] = array.ctypes.data
-                staged_feeds.append(array)
-            else:
-                staged_feeds.append(None)
-        staged_outputs: list[np.ndarray | None] = []
+            feeds.append((number, feed, array))
+        staged: dict[int, np.ndarray] = {}
         for number, shape, dtype, kind in self.fresh_slots:
             if kind == "output" and self.sizes[number] <= STAGED_BYTES:
-                array = native.aligned_empty(shape, dtype)
-                slots[number] = array.ctypes.data
-                staged_outputs.append(array)
-            else:
-                staged_outputs.append(None)
+                staged[number] = native.aligned_empty(shape, dtype)
+                slots[number] = staged[number].ctypes.data
         words = np.array([slots.ctypes.data, pointers.ctypes.data, errors.ctypes.data, 0, 0, 0], np.int64)
-        return Context(words, words.ctypes.data, slots, errors, arena, keep, staged_feeds, staged_outputs)
+        return Context(words, words.ctypes.data, slots, errors, arena, keep, counter, feeds, staged)
 
     # --- running -----------------------------------------------------------------------------------------------------------
 
-    def run(self, arrays: Sequence[np.ndarray], store: VariableStore) -> list[Any]:
+    def run(self, arrays: Sequence[Any], store: VariableStore) -> list[Any]:
         """One run on contiguous arrays of the right types; the fetched values."""
-        context = self.context()
         try:
-            return self._run(context, arrays, store)
+            context = self.contexts.pop()
+        except IndexError:
+            context = self.context()
+        try:
+            slots = context.slots
+            for number, feed, staged in context.feeds:
+                if staged is not None:
+                    staged[...] = arrays[feed]
+                else:
+                    slots[number] = arrays[feed].ctypes.data
+            for number, tensor in self.variable_slots:
+                slots[number] = store.value(tensor).ctypes.data
+            fresh = context.staged if not self.allocates else self._fresh(context)
+            if self.executable.uses_counter:
+                context.counter[0] = store.counter & 0xFFFFFFFF
+            if self.rows:
+                if self.parallel:
+                    context.words[3] = native.pool_address()
+                self.walk(context.address, self.table_address, 0, self.rows)
+                if self.may_fail and context.words[4]:
+                    self.executable.raise_error(context, self)
+            results = [fetch(fresh, arrays, store) for fetch in self.fetches]
+            if self.executable.updates:
+                self._commit(context, fresh, arrays, store)
+            if self.executable.uses_counter:
+                store.counter += 1
+            return results
         finally:
             self.contexts.append(context)
 
-    def _run(self, context: Context, arrays: Sequence[Any], store: VariableStore) -> list[Any]:
-        executable = self.executable
-        slots = context.slots
-        for (number, feed), staged in zip(self.feed_slots, context.staged_feeds, strict=True):
-            if staged is not None:
-                staged[...] = arrays[feed]
-            else:
-                slots[number] = arrays[feed].ctypes.data
-        for number, tensor in self.variable_slots:
-            slots[number] = store.value(tensor).ctypes.data  # type: ignore[arg-type]
-        fresh: dict[int, np.ndarray] = {}
-        for (number, shape, dtype, kind), staged in zip(self.fresh_slots, context.staged_outputs, strict=True):
-            if staged is None:
+    def _fresh(self, context: Context) -> dict[int, np.ndarray]:
+        """Memory for results and next values: the context's own for small ones, new arrays for what the caller keeps."""
+        found = dict(context.staged)
+        for number, shape, dtype, kind in self.fresh_slots:
+            if number not in found:
                 spare = context.spare.pop(number, None) if kind == "state" else None
                 array = spare if spare is not None else self._allocate(shape, dtype)
-                slots[number] = array.ctypes.data
-                fresh[number] = array
-            else:
-                fresh[number] = staged
-        if executable.uses_counter:
-            context.keep[1][0] = store.counter & 0xFFFFFFFF
-        if self.rows:
-            context.words[3] = native.pool_address() if self.parallel else 0
-            _walk(context.address, self.table_address, 0, self.rows)
-            if context.words[4]:
-                executable.raise_error(context, self)
-        results = [self._fetch(result, k, fresh, arrays, store) for k, result in enumerate(executable.results)]
-        if executable.updates:
-            self._commit(context, fresh, arrays, store)
-        if executable.uses_counter:
-            store.counter += 1
-        return results
+                context.slots[number] = array.ctypes.data
+                found[number] = array
+        return found
 
     def _allocate(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         try:
@@ -483,24 +482,33 @@ class Binding:
         except MemoryError:
             raise ResourceError(f"no memory for an array of {dtype}{list(shape)}") from None
 
-    def _fetch(self, result: tuple[str, Any, Tensor], k: int, fresh: dict[int, np.ndarray], arrays: Sequence[Any], store: VariableStore) -> Any:
-        kind, key, tensor = result
-        if kind == "output":
-            array = fresh[key]
-            if array.nbytes <= STAGED_BYTES or any(r[0] == "output" and r[1] == key for r in self.executable.results[:k]):
-                array = array.copy()
-        elif kind == "state":
-            array = fresh[key].copy()
-        elif kind == "feed":
-            array = np.array(arrays[key], dtype=tensor.dtype.numpy, copy=True)
-        elif kind == "variable":
-            array = store.value(key).copy()
-        elif kind == "run_counter":
-            array = np.array(store.counter, np.uint32)
-        else:
-            array = key.attrs["value"].array.copy()
-        array = array.reshape(self.result_shapes[k])
-        return array[()] if array.ndim == 0 else array
+    def _fetcher(self, k: int) -> Callable[[dict[int, np.ndarray], Sequence[Any], VariableStore], Any]:
+        """The function that gives the caller fetched value `k`: an array of its own, or a scalar."""
+        kind, key, tensor = self.executable.results[k]
+        shape = self.result_shapes[k]
+        if kind in ("output", "state"):
+            shared = kind == "state" or self.sizes[key] <= STAGED_BYTES
+            shared |= any(r[0] == "output" and r[1] == key for r in self.executable.results[:k])
+            if not shape:
+                if tensor.shape == self.executable.slots[key].tensor.shape:  # type: ignore[union-attr]
+                    return lambda fresh, arrays, store: fresh[key][()]
+                return lambda fresh, arrays, store: fresh[key].reshape(())[()]
+            if shared:
+                return lambda fresh, arrays, store: fresh[key].reshape(shape).copy()
+            return lambda fresh, arrays, store: fresh[key].reshape(shape)
+
+        def fetch(fresh: dict[int, np.ndarray], arrays: Sequence[Any], store: VariableStore) -> Any:
+            if kind == "feed":
+                array = np.array(arrays[key], dtype=tensor.dtype.numpy, copy=True)
+            elif kind == "variable":
+                array = store.value(key).copy()
+            elif kind == "run_counter":
+                array = np.array(store.counter, np.uint32)
+            else:
+                array = key.attrs["value"].array.copy()
+            return array.reshape(shape) if shape else array.reshape(())[()]
+
+        return fetch
 
     def _commit(self, context: Context, fresh: dict[int, np.ndarray], arrays: Sequence[Any], store: VariableStore) -> None:
         """Give all variables their next values; nothing in here can fail half-way."""
@@ -532,10 +540,6 @@ class Binding:
 
 GRAIN_COST = 60_000.0  # element operations of a chunk: some 15 to 30 us
 _ERRORS = Buffer("errors", int64, 8)
-
-
-def _walk(context: int, table: int, begin: int, end: int) -> None:
-    native.run_table()(context, table, begin, end)
 
 
 def aligned_copy(array: np.ndarray) -> np.ndarray:
