@@ -33,7 +33,9 @@ def _entry(name: str) -> Callable[[int, int, int, int], None]:
 
 
 def run_table() -> Callable[[int, int, int, int], None]:
-    """`run_table(context, table, 0, rows)`."""
+    """`run_table(context, table, 0, rows)`. All native code of the runtime is loaded here, so that no later run loads any."""
+    if get_num_threads() > 1:
+        _entry("worker")
     return _entry("run_table")
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from graphflow.ir.op import Access, Op
 from graphflow.ir.tensor import Literal
 from graphflow.types import as_dtype, float32, float64, int64
+from tests.ops.compositions import FLAT, TABLE
 
 Array = np.ndarray
 
@@ -304,3 +305,18 @@ def samples_for(op: Op) -> list[Sample]:
 def all_samples(ops: Sequence[Op]) -> list[tuple[Op, Sample]]:
     """Every op of `ops` with every sample it has."""
     return [(op, sample) for op in ops if op.name not in WITHOUT_SAMPLES for sample in samples_for(op)]
+
+
+# --- public functions ------------------------------------------------------------------------------------------------------------------
+
+
+def _composition_samples(name: str) -> list[Sample]:
+    samples = []
+    for title, operands, build, expected in TABLE[name]:
+        floats = [x for x in operands if x.dtype.kind in "fc"]
+        smooth = bool(floats) and all(x.dtype.name in ("float64", "complex128") and np.isfinite(x).all() for x in floats)
+        samples.append(Sample(title, operands, build=build, gradient=smooth and name not in FLAT, expected=expected))
+    return samples
+
+
+COMPOSITIONS: dict[str, list[Sample]] = {name: _composition_samples(name) for name in TABLE}

@@ -240,7 +240,8 @@ ERRORS = {
     "no trainable variables": (lambda: adam_minimize(fed()), GradientError, "no trainable variables"),
     "loss without variables": (lambda: (variable(), adam_minimize(fed())), GradientError, "depends on no trainable variable"),
     "a variable without gradient": (
-        lambda: adam_minimize(variable() * 2, var_list=[gf.Variable(1.0, name="lonely")]), GradientError, "does not depend on lonely"
+        lambda: adam_minimize(variable() * 2, var_list=[gf.Variable(1.0, name="lonely")]),
+        GradientError, "does not depend on lonely",
     ),
     "integer loss": (lambda: adam_minimize(variable(1) * 2), GradientError, "int32 has no gradient"),
     "empty var_list": (lambda: adam_minimize(variable() * 2, var_list=[]), GradientError, "var_list is empty"),
