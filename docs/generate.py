@@ -1,9 +1,13 @@
-"""Write the pages that are derived from the code: `ops.md` from the op registry, `options.md` from the options.
+"""Write what is derived from the code: `ops.md` from the op registry, `options.md` from the options, and `graph.svg`, the
+picture in the README, by the README's example.
 
-python docs/generate.py            # tests/test_docs.py fails where a page is not up to date
+    python docs/generate.py            # tests/test_docs.py fails where a page is not up to date
+
+Run it after a change of an op, an option or a docstring.
 """
 
 import inspect
+import re
 from dataclasses import fields
 from pathlib import Path
 
@@ -78,9 +82,21 @@ def cell(text):
     return text.replace("|", "\\|")
 
 
+def readme_picture():
+    """The picture of the README's example, by the README's example."""
+    readme = (HERE.parent / "README.md").read_text(encoding="utf-8")
+    code = re.search(r"^```python\n(.*?)^```", readme, re.MULTILINE | re.DOTALL).group(1)
+    names = {}
+    with gf.Graph().as_default():
+        exec(compile(code.partition("gf.viz.save")[0], "example.py", "exec"), names)
+        gf.viz.save([names["train"], names["loss"]], HERE / "graph.svg")
+
+
 PAGES = {"ops.md": ops_page, "options.md": options_page}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():
         (HERE / name).write_text(page(), encoding="utf-8")
         print(f"wrote docs/{name}")
+    readme_picture()
+    print("wrote docs/graph.svg")

@@ -15,7 +15,7 @@ import numpy as np
 from graphflow.ir.graph import derived_from
 from graphflow.ir.op import Access
 from graphflow.ir.tensor import Node, Tensor
-from graphflow.ops.arithmetic import add
+from graphflow.ops.arithmetic import add, multiply
 from graphflow.ops.logic import cast, logical_and, logical_or, not_equal, where, zero_of
 from graphflow.ops.movement import broadcast_to, reshape, unbroadcast
 from graphflow.ops.reductions import reduce_any, reduce_sum
@@ -23,11 +23,23 @@ from graphflow.types import Shape, float32
 
 
 class Guard:
-    """A condition, broadcastable to the tensor it guards, that is built when it is first asked for."""
+    """A condition, broadcastable to the tensor it guards, that is built when it is first asked for.
 
-    def __init__(self, build: Callable[[], Tensor]) -> None:
+    `lasting` is what is left of it past a reduction or where broadcasting is undone: all of a `where`, nothing of a `maximum`,
+    for which another reduction would cost more than the guard is worth.
+    """
+
+    def __init__(self, build: Callable[[], Tensor], lasting: Guard | None = None) -> None:
         self._build = build
         self._mask: Tensor | None = None
+        self.lasting = lasting
+
+    @classmethod
+    def strong(cls, build: Callable[[], Tensor]) -> Guard:
+        """A guard that lasts."""
+        guard = cls(build)
+        guard.lasting = guard
+        return guard
 
     @property
     def mask(self) -> Tensor:
@@ -74,18 +86,26 @@ def accumulate(parts: Sequence[Guarded]) -> Guarded | None:
 
 
 def either(a: Guard | None, b: Guard | None) -> Guard | None:
+    """The guard under which one of two holds."""
     if a is None or b is None:
         return None
-    return a if a is b else Guard(lambda: logical_or(a.mask, b.mask))
+    if a is b:
+        return a
+    build = lambda: logical_or(a.mask, b.mask)  # noqa: E731
+    return Guard.strong(build) if a.lasting is a and b.lasting is b else Guard(build, either(a.lasting, b.lasting))
 
 
 def both(a: Guard | None, b: Guard | None) -> Guard | None:
+    """The guard under which both of two hold."""
     if a is None or b is None:
         return a or b
-    return a if a is b else Guard(lambda: logical_and(a.mask, b.mask))
+    if a is b:
+        return a
+    build = lambda: logical_and(a.mask, b.mask)  # noqa: E731
+    return Guard.strong(build) if a.lasting is a and b.lasting is b else Guard(build, both(a.lasting, b.lasting))
 
 
-# --- one node ----------------------------------------------------------------------------------------------------------------------
+# --- one node ----------------------------------------------------------------------------------------------------------
 
 
 def contributions(node: Node, g: Tensor, guard: Guard | None, wanted: set[Tensor]) -> list[Guarded | None]:
@@ -124,16 +144,19 @@ def is_linear(node: Node, k: int) -> bool:
     if node.op.linear:
         return True
     others = [t for j, t in enumerate(node.inputs) if j != k]
-    return node.op.name == "multiply" and all(t.op.name == "constant" and np.isfinite(t.numpy()).all() for t in others)
+    return node.op is multiply and all(t.op.name == "constant" and np.isfinite(t.numpy()).all() for t in others)
 
 
-# --- guards ------------------------------------------------------------------------------------------------------------------------
+# --- guards ------------------------------------------------------------------------------------------------------------
 
 
 def selection(node: Node, k: int) -> Guard | None:
     """Where an op that selects takes operand `k`; broadcastable to the result."""
     rule = node.op.guards[k] if node.op.guards is not None else None
-    return None if rule is None else Guard(lambda: rule(node.output, *node.inputs))
+    if rule is None:
+        return None
+    make = Guard.strong if node.op.guards_last else Guard
+    return make(lambda: rule(node.output, *node.inputs))
 
 
 def spread_guard(node: Node, guard: Guard | None) -> Guard | None:
@@ -149,15 +172,12 @@ def spread_guard(node: Node, guard: Guard | None) -> Guard | None:
 
 def guard_of_operand(node: Node, k: int, guard: Guard | None) -> Guard | None:
     """The guard of the result as a condition on operand `k`, before broadcasting is undone."""
-    if guard is None:
+    if guard is None or node.op.access is Access.ELEMENTWISE:
+        return guard
+    kept = guard.lasting
+    if kept is None or node.op.access not in (Access.REDUCTION, Access.MOVEMENT):
         return None
-    match node.op.access:
-        case Access.ELEMENTWISE:
-            return guard
-        case Access.REDUCTION | Access.MOVEMENT:
-            return Guard(lambda: moved_mask(node, k, guard.mask))
-        case _:
-            return None
+    return Guard.strong(lambda: moved_mask(node, k, kept.mask))
 
 
 def moved_mask(node: Node, k: int, mask: Tensor) -> Tensor:
@@ -173,47 +193,43 @@ def moved_mask(node: Node, k: int, mask: Tensor) -> Tensor:
     return not_equal(sum_like(flowing, node.inputs[k]), 0)
 
 
-def summed_guard(guard: Guard, node: Node, operand: Tensor) -> Guard:
+def summed_guard(guard: Guard, node: Node, operand: Tensor) -> Guard | None:
     """A guard on the shape of the result, brought to the shape of an operand that was broadcast."""
     if node.op.access is not Access.ELEMENTWISE or operand.shape == node.type.shape:
         return guard
-    return Guard(lambda: reduce_like(guard.mask, operand.shape, node.type.shape, reduce_any))
+    kept = guard.lasting
+    if kept is None:
+        return None
+    return Guard.strong(lambda: reduce_like(kept.mask, operand.shape, reduce_any))
 
 
-# --- broadcasting, undone ------------------------------------------------------------------------------------------------------------
+# --- broadcasting, undone ----------------------------------------------------------------------------------------------
 
 
 def sum_like(value: Tensor, operand: Tensor) -> Tensor:
     """The contribution in the shape of the operand: summed over what was broadcast, repeated where the rule left it smaller."""
     if value.shape == operand.shape:
         return value
-    if value.rank < operand.rank or any(size == 1 and own != 1 for size, own in zip(value.shape, operand.shape, strict=False)):
-        if value.rank <= operand.rank:
-            value = broadcast_to(value, operand.shape) if fits(value.shape, operand.shape) else value
-    return reduce_like(value, operand.shape, value.shape, reduce_sum)
+    if broadcasts(value.shape, operand.shape):
+        return broadcast_to(value, operand.shape)
+    return reduce_like(value, operand.shape, reduce_sum)
 
 
-def fits(shape: Shape, target: Shape) -> bool:
+def broadcasts(shape: Shape, target: Shape) -> bool:
     """Does `shape` broadcast to `target` for certain?"""
-    return len(shape) <= len(target) and all(a == b or a == 1 for a, b in zip(reversed(shape), reversed(target), strict=False))
+    return len(shape) <= len(target) and all(a in (b, 1) for a, b in zip(reversed(shape), reversed(target), strict=False))
 
 
-def reduce_like(value: Tensor, target: Shape, full: Shape, reduce: Callable[..., Tensor]) -> Tensor:
-    """`value`, which broadcasts to shape `full`, reduced to what broadcasts to `target`, whose broadcasting to `full` is undone."""
-    extra = len(full) - len(target)
+def reduce_like(value: Tensor, target: Shape, reduce: Callable[..., Tensor]) -> Tensor:
+    """`value` reduced to what broadcasts to `target`, where `target` was broadcast to the shape of `value`."""
     if value.rank > len(target):
-        leading = value.rank - len(target)
-        value = reduce(value, tuple(range(leading)))
-    offset = len(target) - value.rank
-    axes = tuple(a for a in range(value.rank) if target[offset + a] == 1 and value.shape[a] != 1)
-    if axes:
-        value = reduce(value, axes, keepdims=True)
+        value = reduce(value, tuple(range(value.rank - len(target))))
+    own = target[len(target) - value.rank :]
+    stretched = tuple(a for a in range(value.rank) if own[a] == 1 and value.shape[a] != 1)
+    if stretched:
+        value = reduce(value, stretched, keepdims=True)
     for axis in range(value.rank):
-        size, own = value.shape[axis], target[offset + axis]
-        if size in (own, 1):
-            continue
-        if isinstance(own, int):  # not 1: a run has checked that the sizes agree
-            continue
-        value = unbroadcast(value, reduce(value, (axis,), keepdims=True), axis=axis, size=own)
-    assert extra >= 0
+        # A size that is neither equal nor known to be 1 may be 1 in a run; a known one has been checked to agree.
+        if value.shape[axis] not in (own[axis], 1) and not isinstance(own[axis], int):
+            value = unbroadcast(value, reduce(value, (axis,), keepdims=True), axis=axis, size=own[axis])
     return value

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 from typing import Any
 
 import numba
-from numba import cfunc, types
+from llvmlite import ir
+from numba.core import cgutils, compiler, registry, types
+from numba.core.compiler_lock import global_compiler_lock
+from numba.core.dispatcher import _FunctionCompiler
 
 from graphflow.errors import CompileError
 
@@ -13,16 +17,53 @@ from graphflow.errors import CompileError
 FLAGS = {"reassoc", "contract"}
 
 _POINTER = types.CPointer(types.int64)
-_SIGNATURE = types.void(_POINTER, _POINTER, types.int64, types.int64)  # (buffers, dims, begin, end)
+_ARGUMENTS = (_POINTER, _POINTER, types.int64, types.int64)  # buffers, dims, begin, end
+
+
+class _KernelCompiler(_FunctionCompiler):
+    """numba's compiler without its wrappers: they report exceptions through Python, and a kernel raises none."""
+
+    def _customize_flags(self, flags: compiler.Flags) -> compiler.Flags:
+        flags.no_cpython_wrapper = True
+        flags.no_cfunc_wrapper = True
+        flags.no_compile = True  # the entry is added first
+        flags.enable_pyobject = False
+        return flags
+
+
+@global_compiler_lock
+def compile_library(text: str, name: str, path: str) -> tuple[Any, str]:
+    """(numba's library, symbol) of the function `name` in `text`, which stands in the file `path`."""
+    namespace: dict[str, Any] = {"__name__": name}
+    exec(compile(text, path, "exec"), namespace)
+    options = {"nopython": True, "error_model": "numpy", "fastmath": FLAGS}
+    result = _KernelCompiler(namespace[name], registry.cpu_target, options, {}, compiler.Compiler).compile(_ARGUMENTS, types.void)
+    symbol = f"entry_{name}"
+    _add_entry(result, symbol)
+    return result.library, symbol
+
+
+def _add_entry(result: Any, symbol: str) -> None:
+    """`void symbol(int64*, int64*, int64, int64)`: the kernel under the calling convention of C."""
+    context, library = result.target_context, result.library
+    module = library.create_ir_module(symbol)
+    pointer, integer = ir.IntType(64).as_pointer(), ir.IntType(64)
+    entry = ir.Function(module, ir.FunctionType(ir.VoidType(), [pointer, pointer, integer, integer]), symbol)
+    builder = ir.IRBuilder(entry.append_basic_block("entry"))
+    native = cgutils.get_or_insert_function(
+        module, context.call_conv.get_function_type(types.void, _ARGUMENTS), result.fndesc.llvm_func_name
+    )
+    context.call_conv.call_function(builder, native, types.void, _ARGUMENTS, entry.args)
+    builder.ret_void()
+    library.add_ir_module(module)
+    library.finalize()
 
 
 def compile_source(text: str, name: str, path: str, described: str) -> tuple[bytes, str]:
     """(object code, symbol) of the function `name` in `text`, which stands in the file `path`."""
-    namespace: dict[str, Any] = {"__name__": name}
     try:
-        exec(compile(text, path, "exec"), namespace)
-        function = cfunc(_SIGNATURE, error_model="numpy", fastmath=FLAGS)(namespace[name])
-        library = function._library
+        library, symbol = compile_library(text, name, path)
+        library.get_pointer_to_function(symbol)  # makes the object code
         _, kind, (code, _) = library.serialize_using_object_code()
     except (numba.core.errors.NumbaError, AssertionError, NotImplementedError) as error:
         raise CompileError(
@@ -30,11 +71,24 @@ def compile_source(text: str, name: str, path: str, described: str) -> tuple[byt
             rule=f"Its source is {path}.\nnumba says: {str(error).strip()[:2000]}\nPlease report this: it is a fault of graphflow.",
         ) from error
     assert kind == "object"
-    return code, function._wrapper_name
+    missing = unresolved(library)
+    if missing:
+        raise CompileError(
+            f"the kernel of {described} calls {', '.join(missing)}, which a process without numba does not have",
+            rule=f"Its source is {path}.\nPlease report this: it is a fault of graphflow.",
+        )
+    return code, symbol
+
+
+def unresolved(library: Any) -> list[str]:
+    """Functions that compiled code calls and that neither LLVM nor the C library has: linking them would abort the process."""
+    names = [f.name for f in library._final_module.functions if f.is_declaration and not f.name.startswith("llvm.")]
+    return [name for name in names if not hasattr(_process, name)]
+
+
+_process = ctypes.CDLL(None)
 
 
 def inspect_llvm(text: str, name: str, path: str) -> str:
     """The optimised LLVM code of a kernel, for looking at."""
-    namespace: dict[str, Any] = {"__name__": name}
-    exec(compile(text, path, "exec"), namespace)
-    return cfunc(_SIGNATURE, error_model="numpy", fastmath=FLAGS)(namespace[name]).inspect_llvm()
+    return compile_library(text, name, path)[0].get_llvm_str()

@@ -67,14 +67,14 @@ def bind_dims(shapes: Mapping[Tensor, tuple[int, ...]], dims: Mapping[Dim, int] 
 
 
 def check_constraints(constraints: Sequence[Constraint], sizes: Mapping[Dim, int]) -> None:
-    """ShapeError where sizes violate what a type rule left to the run: `within` means a <= b, `divisible` a % b == 0."""
+    """ShapeError where sizes violate what a type rule left to the run: `within` means 0 <= a <= b, `divisible` a % b == 0."""
     for constraint in constraints:
         a, b = size_number(constraint.a, sizes), size_number(constraint.b, sizes)
         holds = {
             "equal": a == b,
             "broadcast": a in (b, 1),
             "divisible": b != 0 and a % b == 0,
-            "within": a <= b,
+            "within": 0 <= a <= b,
         }[constraint.kind]
         if not holds:
             raise ShapeError(f"{constraint.text}: {a} and {b}")

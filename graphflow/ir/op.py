@@ -85,6 +85,7 @@ class Op:
         self.fails = fails  # can a run fail in it (an index out of range)?
         self.linear = linear  # its local derivatives are finite constants, so a cotangent of 0 stays 0
         self.guards: tuple[Callable[..., Tensor] | None, ...] | None = None
+        self.guards_last = False
         self.vjps: tuple[VJP | None, ...] | None = None
         self.vjp_all: VJP | None = None
         self.element_rule: Callable[..., Any] | None = None
@@ -104,10 +105,14 @@ class Op:
         self.vjp_all = vjp
         return vjp
 
-    def defguard(self, *guards: Callable[..., Tensor] | None) -> None:
-        """One function `(out, *operands) -> bool tensor` per operand of an op that selects: where the operand is taken at all."""
+    def defguard(self, *guards: Callable[..., Tensor] | None, lasting: bool = False) -> None:
+        """One function `(out, *operands) -> bool tensor` per operand of an op that selects: where the operand is taken at all.
+
+        `lasting` guards are kept past reductions (see `autodiff.backward`).
+        """
         assert len(guards) == len(self.operands)
         self.guards = guards
+        self.guards_last = lasting
 
     def element(self, rule: Callable[..., Any]) -> Callable[..., Any]:
         """Decorator for the element rule `(index, *readers, **attributes) -> Expr`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from graphflow.ir.tensor import set_operators
-from graphflow.ops import array, arithmetic, indexing, linalg, logic, math, movement, nn, random, reductions, source, state
+from graphflow.ops import array, indexing, linalg, math, movement, nn, random, source, state
 
 set_operators(
     {
@@ -33,3 +33,5 @@ set_operators(
         "size_value": lambda size: source.size_value(size=size),
     }
 )
+
+__all__ = ["array", "indexing", "linalg", "math", "movement", "nn", "random", "source", "state"]

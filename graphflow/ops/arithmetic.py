@@ -13,7 +13,7 @@ from graphflow.ops.declare import elementwise, real_result
 from graphflow.ops.logic import cast, equal, greater, greater_equal, less_equal, where, zero_of
 from graphflow.types import complex64, complex128, float64
 
-# --- sums, products, quotients ----------------------------------------------------------------------------------------------
+# --- sums, products, quotients -----------------------------------------------------------------------------------------
 
 
 @elementwise(scalar="{0} + {1}", reference=np.add, linear=True)
@@ -92,7 +92,7 @@ def mod(x, y):
 mod.defvjp(lambda g, out, x, y: g, lambda g, out, x, y: -g * floordiv(x, y))
 
 
-# --- extremes ----------------------------------------------------------------------------------------------------------------
+# --- extremes ----------------------------------------------------------------------------------------------------------
 
 
 def _extreme(name: str) -> dict[str, str]:
@@ -144,7 +144,7 @@ relu.defvjp(lambda g, out, x: where(greater(out, zero_of(out)), g, zero_of(g)))
 relu.defguard(lambda out, x: greater(out, zero_of(out)))
 
 
-# --- signs --------------------------------------------------------------------------------------------------------------------
+# --- signs -------------------------------------------------------------------------------------------------------------
 
 
 @elementwise(
@@ -182,7 +182,7 @@ def copysign(x, y):
     """Elementwise |x| with the sign of y."""
 
 
-# --- rounding ------------------------------------------------------------------------------------------------------------------
+# --- rounding ----------------------------------------------------------------------------------------------------------
 
 
 def _rounding(name: str) -> dict[str, str]:
@@ -213,7 +213,7 @@ for _rounded in (floor, ceil, round_, trunc):
     _rounded.reference = lambda x, _exact=_rounded.reference: x if x.dtype.kind in "iu" else _exact(x)
 
 
-# --- complex numbers -----------------------------------------------------------------------------------------------------------
+# --- complex numbers ---------------------------------------------------------------------------------------------------
 
 
 @elementwise(scalar="{0}.conjugate()", reference=np.conjugate, kinds="complex", linear=True)

@@ -21,11 +21,10 @@ from graphflow.ops.movement import (
     iota,
     pad_,
     reshape,
-    shape_tuple,
-    sizes_of,
     slice_,
     transpose,
 )
+from graphflow.ops.shapes import shape_tuple, sizes_of
 from graphflow.ops.source import size_value
 from graphflow.types import AnySize, DType, Size, as_dtype, float32, float64, floordiv, int32, int64, size_max
 
@@ -35,7 +34,7 @@ __all__ = [
     "zeros", "zeros_like",
 ]  # fmt: skip
 
-# --- filled ----------------------------------------------------------------------------------------------------------------------
+# --- filled ------------------------------------------------------------------------------------------------------------
 
 
 @public
@@ -109,7 +108,7 @@ def _scalar_bound(value: Any) -> Any:
     return value
 
 
-# --- sizes -----------------------------------------------------------------------------------------------------------------------
+# --- sizes -------------------------------------------------------------------------------------------------------------
 
 
 @public
@@ -136,7 +135,7 @@ def rank(x: Any, name: str | None = None) -> Tensor:
     return literal(convert_to_tensor(x).rank, int32)
 
 
-# --- axes ------------------------------------------------------------------------------------------------------------------------
+# --- axes --------------------------------------------------------------------------------------------------------------
 
 
 @public
@@ -189,7 +188,7 @@ def flip(x: Any, axis: Any = None, name: str | None = None) -> Tensor:
 
 reverse = flip
 
-# --- joining and splitting -------------------------------------------------------------------------------------------------------
+# --- joining and splitting ---------------------------------------------------------------------------------------------
 
 
 def common_tensors(values: Sequence[Any]) -> list[Tensor]:
@@ -278,7 +277,7 @@ def split(value: Any, num_or_size_splits: Any, axis: int = 0, name: str | None =
     return parts
 
 
-# --- repeating and padding ---------------------------------------------------------------------------------------------------------
+# --- repeating and padding ---------------------------------------------------------------------------------------------
 
 
 @public

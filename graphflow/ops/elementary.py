@@ -10,9 +10,9 @@ import numpy as np
 from graphflow.ops import special
 from graphflow.ops.arithmetic import conj
 from graphflow.ops.declare import elementwise
-from graphflow.ops.logic import equal, greater, where
+from graphflow.ops.logic import equal, greater, less, where
 
-# --- exponentials and logarithms -----------------------------------------------------------------------------------------------
+# --- exponentials and logarithms ---------------------------------------------------------------------------------------
 
 
 @elementwise(scalar="exp_{t}({0})", reference=np.exp, domain=(-4, 4), kinds="float complex", cost=12)
@@ -86,7 +86,7 @@ def softplus(x):
 
 softplus.defvjp(lambda g, out, x: g * sigmoid(x))
 
-# --- powers and roots ------------------------------------------------------------------------------------------------------------
+# --- powers and roots --------------------------------------------------------------------------------------------------
 
 
 @elementwise(scalar="sqrt_{t}({0})", reference=np.sqrt, domain=(0.1, 4), kinds="float", cost=6)
@@ -136,7 +136,7 @@ def _power_vjp_exponent(g: Any, out: Any, x: Any, y: Any) -> Any:
 
 power.defvjp(_power_vjp_base, _power_vjp_exponent)
 
-# --- trigonometric ------------------------------------------------------------------------------------------------------------------
+# --- trigonometric -----------------------------------------------------------------------------------------------------
 
 
 @elementwise(scalar="sin_{t}({0})", reference=np.sin, domain=(-4, 4), kinds="float", cost=16)
@@ -194,7 +194,7 @@ def atan2(y, x):
 
 atan2.defvjp(lambda g, out, y, x: g * x / (x * x + y * y), lambda g, out, y, x: -g * y / (x * x + y * y))
 
-# --- hyperbolic ------------------------------------------------------------------------------------------------------------------------
+# --- hyperbolic --------------------------------------------------------------------------------------------------------
 
 
 @elementwise(scalar="tanh_{t}({0})", reference=np.tanh, domain=(-3, 3), kinds="float", cost=16)
@@ -244,7 +244,7 @@ def atanh(x):
 
 atanh.defvjp(lambda g, out, x: g / ((1 - x) * (1 + x)))
 
-# --- error and gamma functions -----------------------------------------------------------------------------------------------------------
+# --- error and gamma functions -----------------------------------------------------------------------------------------
 
 
 @elementwise(scalar="erf_{t}({0})", reference=special.erf, domain=(-2, 2), kinds="float", cost=24)
@@ -279,8 +279,29 @@ def lgamma(x):
 lgamma.defvjp(lambda g, out, x: g * digamma(x))
 
 
-@elementwise(scalar="digamma_{t}({0})", reference=special.digamma, domain=(0.3, 5), kinds="float", differentiable=False, cost=60)
+@elementwise(scalar="digamma_{t}({0})", reference=special.digamma, domain=(0.3, 5), kinds="float", cost=60)
 def digamma(x):
     """Elementwise derivative of lgamma."""
+
+
+digamma.defvjp(lambda g, out, x: g * trigamma(x))
+
+_TRIGAMMA_SHIFT = 8  # steps of the recurrence: from 8 on the asymptotic series is exact in float64
+_BERNOULLI = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6)
+
+
+def trigamma(x: Any) -> Any:
+    """Elementwise derivative of digamma: the recurrence, then the asymptotic series; Abramowitz and Stegun 6.4.6, 6.4.7, 6.4.12."""
+    negative = less(x, 0.5)
+    positive = where(negative, 1 - x, x)
+    steps = sum(1 / ((positive + k) * (positive + k)) for k in range(1, _TRIGAMMA_SHIFT)) + 1 / (positive * positive)
+    z = positive + _TRIGAMMA_SHIFT
+    square = 1 / (z * z)
+    series = 0.0
+    for coefficient in reversed(_BERNOULLI):
+        series = (series + coefficient) * square
+    value = steps + 1 / z + 0.5 * square + series / z
+    sine = sin(math.pi * x)
+    return where(negative, math.pi**2 / (sine * sine) - value, value)
 
 

@@ -14,12 +14,13 @@ from graphflow.ir.op import Access, as_tensor_or_none, convert_to_tensor
 from graphflow.ir.tensor import Tensor
 from graphflow.ops.declare import check_axis, check_size, composition, op, public, require_equal
 from graphflow.ops.logic import cast, equal, less, where, zero_of
-from graphflow.ops.movement import iota, never_negative, reshape, reshape_, shape_tuple, sizes_of, slice_, transpose
+from graphflow.ops.movement import iota, reshape, reshape_, slice_, transpose
 from graphflow.ops.reductions import reduce_sum
+from graphflow.ops.shapes import never_negative, shape_tuple, sizes_of
 from graphflow.ops.source import size_value
 from graphflow.types import AnySize, DType, Size, TensorType, as_dtype, floordiv, int64, product, size_max, size_min
 
-# --- gather and its gradient -----------------------------------------------------------------------------------------------------
+# --- gather and its gradient -------------------------------------------------------------------------------------------
 
 
 def _check_range(indices: np.ndarray, size: int, what: str) -> None:
@@ -186,7 +187,7 @@ def _value_dtype(on: Any, off: Any, dtype: Any) -> DType:
     return as_dtype("float32")
 
 
-# --- subscripts --------------------------------------------------------------------------------------------------------------------
+# --- subscripts --------------------------------------------------------------------------------------------------------
 
 
 @dataclass

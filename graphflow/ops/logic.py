@@ -13,7 +13,7 @@ from graphflow.ir.tensor import Tensor
 from graphflow.ops.declare import broadcast_type_shapes, elementwise, op, truth
 from graphflow.types import TensorType, as_dtype
 
-# --- comparison -----------------------------------------------------------------------------------------------------------
+# --- comparison --------------------------------------------------------------------------------------------------------
 
 _ORDERED = "bool int uint float"
 _ANY = "bool int uint float complex"
@@ -49,7 +49,7 @@ def not_equal(x, y):
     """Elementwise x != y; NaN differs from everything."""
 
 
-# --- logic and bits --------------------------------------------------------------------------------------------------------
+# --- logic and bits ----------------------------------------------------------------------------------------------------
 
 
 @elementwise(scalar="{0} and {1}", reference=np.logical_and, kinds="bool", differentiable=False)
@@ -130,7 +130,7 @@ def right_shift(x, y):
     """Elementwise x >> y, keeping the sign; all bits the sign where y is negative or not below the number of bits."""
 
 
-# --- choice ----------------------------------------------------------------------------------------------------------------
+# --- choice ------------------------------------------------------------------------------------------------------------
 
 
 @op(
@@ -150,7 +150,7 @@ def where(condition, x, y):
 
 
 where.defvjp(None, lambda g, out, c, x, y: where(c, g, zero_of(g)), lambda g, out, c, x, y: where(c, zero_of(g), g))
-where.defguard(None, lambda out, c, x, y: c, lambda out, c, x, y: logical_not(c))
+where.defguard(None, lambda out, c, x, y: c, lambda out, c, x, y: logical_not(c), lasting=True)
 
 
 def zero_of(x: Tensor) -> Tensor:
@@ -158,7 +158,7 @@ def zero_of(x: Tensor) -> Tensor:
     return literal(0, x.dtype)
 
 
-# --- conversion ------------------------------------------------------------------------------------------------------------
+# --- conversion --------------------------------------------------------------------------------------------------------
 
 
 def _cast_reference(x: np.ndarray, dtype: Any) -> np.ndarray:

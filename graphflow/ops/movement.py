@@ -15,10 +15,11 @@ from graphflow.errors import DTypeError, ShapeError
 from graphflow.ir import scalar as s
 from graphflow.ir.op import Access, convert_to_tensor, require
 from graphflow.ir.tensor import Tensor
-from graphflow.ops.declare import broadcast_index, check_axis, check_size, op, require_equal
+from graphflow.ops.declare import broadcast_index, check_axis, op, require_equal
 from graphflow.ops.logic import equal, where, zero_of
+from graphflow.ops.shapes import never_negative, resolve_shape, shape_tuple
 from graphflow.ops.source import size_value
-from graphflow.types import AnySize, Dim, Shape, Size, TensorType, bool_, floordiv, format_shape, int64, product
+from graphflow.types import AnySize, Shape, TensorType, bool_, format_shape, int64, product
 
 
 def index_and(*conditions: s.Expr) -> s.Expr:
@@ -33,7 +34,7 @@ def index_equal(a: s.Index, b: s.Index) -> s.Expr:
     return s.Call("equal", (s.as_index(a), s.as_index(b)), bool_)
 
 
-# --- reshape ---------------------------------------------------------------------------------------------------------------------
+# --- reshape -----------------------------------------------------------------------------------------------------------
 
 
 @op(access=Access.MOVEMENT, reference=lambda x, *, shape: np.reshape(x, shape))
@@ -89,76 +90,7 @@ def reshape(x: Any, shape: Any, name: str | None = None) -> Tensor:
     return reshape_(x, shape=resolve_shape(x.type, shape_tuple(shape, "reshape", allow_unknown=True)), name=name)
 
 
-def resolve_shape(type_: TensorType, shape: tuple[Any, ...]) -> Shape:
-    """The shape with -1 replaced by the size that follows from the number of elements."""
-    unknown = [axis for axis, size in enumerate(shape) if isinstance(size, int) and size == -1]
-    if not unknown:
-        return shape
-    if len(unknown) > 1:
-        raise ShapeError(f"reshape: {format_shape(shape)} leaves several sizes open", rule="At most one size may be -1.")
-    rest = product(tuple(size for axis, size in enumerate(shape) if axis != unknown[0]))
-    total = type_.size
-    if isinstance(total, int) and isinstance(rest, int) and (total % rest if rest else True):
-        raise ShapeError(
-            f"reshape: {total} elements of {type_} do not divide into {format_shape(shape)}",
-            rule="The size that -1 stands for must be a whole number.",
-        )
-    return tuple(floordiv(total, rest) if axis == unknown[0] else size for axis, size in enumerate(shape))
-
-
-def shape_tuple(shape: Any, what: str, allow_unknown: bool = False) -> tuple[Any, ...]:
-    """A shape argument as a tuple of sizes: a list of numbers and symbols, an array, or a tensor whose sizes are known."""
-    if isinstance(shape, Tensor):
-        shape = sizes_of(shape, what)
-    if isinstance(shape, int | np.integer | Size):
-        shape = (shape,)
-    if isinstance(shape, np.ndarray):
-        shape = shape.tolist()
-    if isinstance(shape, str) or not isinstance(shape, Sequence):
-        raise DTypeError(f"{what}: shape {shape!r} is no list of sizes", rule="Write [32, 64], with sizes of other tensors from x.shape.")
-    sizes = []
-    for size in shape:
-        if isinstance(size, Tensor):
-            size = sizes_of(size, what)
-        if size is None:
-            raise DTypeError(f"{what}: None is no size", rule="Take the size from a tensor: [x.shape[0], 64].")
-        if allow_unknown and not isinstance(size, bool) and isinstance(size, int | np.integer) and size == -1:
-            sizes.append(-1)
-        else:
-            sizes.append(check_size(size, "size"))
-    return tuple(sizes)
-
-
-def sizes_of(tensor: Tensor, what: str) -> Any:
-    """The sizes that a tensor made of them stands for: a constant, `gf.shape(x)`, or one of its elements."""
-    match tensor.op.name:
-        case "constant":
-            return tensor.numpy().tolist()
-        case "size_value":
-            return tensor.attrs["size"]
-        case "concat":
-            return [size for part in tensor.inputs for size in sizes_of(part, what)]
-        case "reshape" if tensor.type.size == 1:
-            inner = sizes_of(tensor.inputs[0], what)
-            while isinstance(inner, list):
-                (inner,) = inner
-            for _ in tensor.shape:
-                inner = [inner]
-            return inner
-        case "reshape" | "cast" | "identity":
-            return sizes_of(tensor.inputs[0], what)
-        case "slice" if tensor.rank == 1:
-            begin, count, step = tensor.attrs["begin"][0], tensor.shape[0], tensor.attrs["step"][0]
-            if isinstance(begin, int) and isinstance(count, int):
-                return [sizes_of(tensor.inputs[0], what)[begin + k * step] for k in range(count)]
-    raise DTypeError(
-        f"{what}: the sizes in {tensor.name} are not known before a run",
-        operands={"shape": tensor},
-        rule="Shapes are made of numbers and of sizes of tensors: x.shape[0], not values that a run computes.",
-    )
-
-
-# --- transpose ---------------------------------------------------------------------------------------------------------------------
+# --- transpose ---------------------------------------------------------------------------------------------------------
 
 
 @op(access=Access.MOVEMENT, reference=lambda x, *, perm: np.transpose(x, perm))
@@ -191,7 +123,7 @@ def transpose(x: Any, perm: Sequence[int] | None = None, name: str | None = None
     return transpose_(x, perm=order, name=name)
 
 
-# --- broadcast ---------------------------------------------------------------------------------------------------------------------
+# --- broadcast ---------------------------------------------------------------------------------------------------------
 
 
 @op(access=Access.MOVEMENT, reference=lambda x, *, shape: np.broadcast_to(x, shape))
@@ -277,7 +209,7 @@ def _(index, x, total, *, axis, size):
     return s.Select(index_equal(s.as_index(x.shape[axis]), s.as_index(size)), x(*index), total(*first))
 
 
-# --- slice and pad ---------------------------------------------------------------------------------------------------------------------
+# --- slice and pad -----------------------------------------------------------------------------------------------------
 
 
 def _slice_reference(x: np.ndarray, *, begin: Shape, step: tuple[int, ...], shape: Shape) -> np.ndarray:
@@ -310,19 +242,6 @@ def _require_inside(low: AnySize, high: AnySize, size: AnySize, axis: int) -> No
         require("within", 0, low, text)
     if not never_negative(room):
         require("within", high + 1, size, text)
-
-
-def never_negative(size: AnySize) -> bool:
-    """Is the size at least 0 whatever its symbols are?"""
-    if isinstance(size, int):
-        return size >= 0
-    return all(factor > 0 and all(_atom_never_negative(atom) for atom in monomial) for monomial, factor in size.terms)
-
-
-def _atom_never_negative(atom: Any) -> bool:
-    if isinstance(atom, Dim) or atom.name == "nonunit":
-        return True
-    return (any if atom.name == "max" else all)(never_negative(argument) for argument in atom.args)
 
 
 slice_.defvjp(lambda g, out, x, begin, step, shape: pad_(g, begin=begin, step=step, shape=x.shape, value=0))
@@ -384,7 +303,7 @@ def _(index, x, *, begin, step, shape, value):
     return s.Select(index_and(*conditions), x(*read), s.Const(value, x.type.dtype))
 
 
-# --- concat ---------------------------------------------------------------------------------------------------------------------------
+# --- concat ------------------------------------------------------------------------------------------------------------
 
 
 @op(access=Access.MOVEMENT, reference=lambda *xs, axis: np.concatenate(xs, axis), common=("xs",))
@@ -432,7 +351,7 @@ def _(index, *xs, axis):
     return value
 
 
-# --- numbers made of positions -----------------------------------------------------------------------------------------------------------
+# --- numbers made of positions -----------------------------------------------------------------------------------------
 
 
 @op(access=Access.MOVEMENT, reference=lambda *, size, dtype: np.arange(size).astype(dtype.compute.numpy), differentiable=False)

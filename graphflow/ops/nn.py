@@ -19,7 +19,7 @@ from graphflow.ops.movement import ensure_shape
 from graphflow.ops.random import bernoulli_mask
 from graphflow.ops.reductions import finite_maximum, reduce_sum
 
-# --- activations -------------------------------------------------------------------------------------------------------------------
+# --- activations -------------------------------------------------------------------------------------------------------
 
 
 @composition
@@ -69,7 +69,7 @@ def gelu(features: Any, approximate: bool = False) -> Tensor:
     return 0.5 * x * (1 + erf(x * math.sqrt(0.5)))
 
 
-# --- softmax and its losses ----------------------------------------------------------------------------------------------------------
+# --- softmax and its losses --------------------------------------------------------------------------------------------
 
 
 def _floats(x: Any, what: str) -> Tensor:

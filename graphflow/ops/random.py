@@ -22,11 +22,11 @@ from graphflow.ir.tensor import Tensor
 from graphflow.ops.declare import op
 from graphflow.ops.elementary import cos, erfinv, log, sqrt
 from graphflow.ops.logic import cast, left_shift, right_shift
-from graphflow.ops.movement import shape_tuple
+from graphflow.ops.shapes import shape_tuple
 from graphflow.ops.source import run_counter_tensor
 from graphflow.types import AnySize, DType, Shape, TensorType, as_dtype, float32, float64, int64, uint32, uint64
 
-# --- bits ----------------------------------------------------------------------------------------------------------------------------
+# --- bits --------------------------------------------------------------------------------------------------------------
 
 _PARITY = 0x1BD11BDA  # the constant of Threefry's key schedule for 32-bit words
 _ROTATIONS = (13, 15, 26, 6, 17, 29, 16, 24)
@@ -105,7 +105,7 @@ class Stream:
         return (cast(self.bits(word, stream), float32) + 0.5) * 2.0**-32
 
 
-# --- distributions ---------------------------------------------------------------------------------------------------------------------
+# --- distributions -----------------------------------------------------------------------------------------------------
 
 
 def _float_dtype(dtype: Any, what: str) -> DType:
@@ -191,7 +191,7 @@ def bernoulli_mask(shape: Any, rate: Any, seed: int | None, path: str) -> Tensor
     return Stream(shape_tuple(shape, "mask"), seed, path).unit(float32) >= rate
 
 
-# --- initialisers ------------------------------------------------------------------------------------------------------------------------
+# --- initialisers ------------------------------------------------------------------------------------------------------
 
 
 def fans(shape: Sequence[AnySize]) -> tuple[int, int]:

@@ -19,7 +19,7 @@ from graphflow.ops.movement import broadcast_to, iota, reshape
 from graphflow.ops.source import size_value
 from graphflow.types import AnySize, DType, Shape, TensorType, float64, int64, product
 
-# --- primitives --------------------------------------------------------------------------------------------------------------------
+# --- primitives --------------------------------------------------------------------------------------------------------
 
 
 def reduced_shape(shape: Shape, axis: Sequence[int], keepdims: bool) -> Shape:
@@ -147,7 +147,7 @@ def reduce_all_(x, *, axis, keepdims):
     return _reduced_type(x, axis, keepdims, "bool")
 
 
-# --- public ----------------------------------------------------------------------------------------------------------------------------
+# --- public ------------------------------------------------------------------------------------------------------------
 
 
 def _public(primitive: Op, text: str) -> Callable[..., Tensor]:

@@ -77,9 +77,8 @@ def divide_by_power_of_two(t: Tensor) -> Tensor | None:
     value = uniform(c)
     if not t.dtype.is_floating or x.dtype != t.dtype or not is_power_of_two(value, t.dtype):
         return None
-    if c.type.size != 1:
-        return multiply(x, broadcast_to_(scalar_like(1 / value, t), shape=c.shape))
-    return multiply(x, constant_node(np.full(c.shape, 1 / value).astype(t.dtype.numpy), t.dtype))
+    factor = scalar_like(1 / value, t)
+    return multiply(x, factor if x.type == t.type else broadcast_to_(factor, shape=c.shape))
 
 
 @rule(add)

@@ -72,17 +72,25 @@ def broadcast_of_broadcast(t: Tensor) -> Tensor | None:
 
 @rule(Access.ELEMENTWISE)
 def broadcast_is_implied(t: Tensor) -> Tensor | None:
-    """f(x, broadcast_to(y, shape of x)) -> f(x, y), for every elementwise op of several operands"""
+    """f(x, broadcast_to(y, shape of x)) -> f(x, y), and f(x, reshape(y, [1, n])) -> f(x, y) for y of shape [n]"""
     if len(t.inputs) < 2:
         return None
     for index, operand in enumerate(t.inputs):
-        if operand.op is not broadcast_to_:
+        if operand.op is not broadcast_to_ and not adds_leading_ones(operand):
             continue
         operands = (*t.inputs[:index], operand.inputs[0], *t.inputs[index + 1 :])
         replacement = t.op(*operands, **t.attrs)
         if replacement.type == t.type:
             return replacement
     return None
+
+
+def adds_leading_ones(x: Tensor) -> bool:
+    """Is x a reshape that puts axes of size 1 in front, as broadcasting does by itself?"""
+    if x.op is not reshape_:
+        return False
+    added = x.rank - x.inputs[0].rank
+    return added > 0 and x.shape == (1,) * added + x.inputs[0].shape
 
 
 @rule(Access.ELEMENTWISE)
@@ -115,11 +123,12 @@ def _same_bits(array: np.ndarray) -> bool:
 
 @rule(reshape_, transpose_, slice_)
 def movement_of_repeated_number(t: Tensor) -> Tensor | None:
-    """reshape(broadcast_to(x, a), b) -> broadcast_to(x, b) for a scalar x, and so for transpose and slice"""
-    (x,) = t.inputs
-    if x.op is not broadcast_to_ or x.inputs[0].shape != ():
+    """reshape(broadcast_to(x, a), b) -> broadcast_to(x, b) for x of one element, and so for transpose and slice"""
+    (repeated,) = t.inputs
+    if repeated.op is not broadcast_to_ or repeated.inputs[0].type.size != 1:
         return None
-    return broadcast_to_(x.inputs[0], shape=t.shape)
+    (x,) = repeated.inputs
+    return broadcast_to_(reshape_(x, shape=()) if x.rank else x, shape=t.shape)
 
 
 @rule(unbroadcast)

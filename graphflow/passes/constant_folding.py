@@ -6,14 +6,15 @@ from graphflow.ir.evaluate import apply_reference
 from graphflow.ir.op import Access
 from graphflow.ir.program import Program, attribute_dims
 from graphflow.ir.tensor import Literal, Node, Tensor
+from graphflow.ops.movement import broadcast_to_, iota
 from graphflow.ops.source import constant
 from graphflow.passes.rewrite import MAX_REWRITES, Fired, rewrite, rule
 from graphflow.types import static_size
 
 MAX_FOLDED_BYTES = 65_536  # a constant larger than this, and than its operands, is worth less than the memory it takes
 
-# Kept as they are: kernels read one element of what a broadcast repeats, where the folded array would be loaded from memory.
-KEPT = frozenset({"broadcast_to"})
+# Kept as they are: a kernel reads the one element that is repeated, or knows the position, and loads no array.
+KEPT = (broadcast_to_, iota)
 
 
 @rule()
@@ -32,7 +33,7 @@ def fold(t: Tensor) -> Tensor | None:
 
 def is_foldable(node: Node) -> bool:
     """Are all operands constants, and the result one small array that no run and no symbolic size has a part in?"""
-    if node.op.access is Access.SOURCE or node.op.reference is None or node.op.name in KEPT:
+    if node.op.access is Access.SOURCE or node.op.reference is None or node.op in KEPT:
         return False
     bytes_read = 0
     for operand in node.inputs:

@@ -35,8 +35,10 @@ def run_table(buffers, dims, begin, end):
             if extent > 0:
                 call_kernel(kernel, buffers[1], sizes, 0, extent)
         elif pool == 0 or exchange_i64(pool + 320, 0, 1) != 0:
-            for start in range(0, extent, grain):
+            start = 0
+            while start < extent:
                 call_kernel(kernel, buffers[1], sizes, start, min(extent, start + grain))
+                start += grain
         else:
             job = view_i64(pool)
             job[48] = kernel

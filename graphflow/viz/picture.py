@@ -234,7 +234,8 @@ def application(node: Node) -> str:
         return _shortened(attribute_text(node.attrs["value"]), CONSTANT_LIMIT)
     scalars = [str(t.attrs["value"].array[()]) if is_inline_constant(t.node) else "·" for t in node.inputs]
     shown = scalars if any(text != "·" for text in scalars) else []
-    shown = shown + [f"{name}={attribute_text(value)}" for name, value in node.attributes if not hasattr(value, "read_value")]
+    set_ = [(name, value) for name, value in node.attributes if value is not False and not hasattr(value, "read_value")]
+    shown = shown + [f"{name}={attribute_text(value)}" for name, value in set_]
     return f"{node.op.name}({_shortened(', '.join(shown), 2 * CONSTANT_LIMIT)})" if shown else node.op.name
 
 

@@ -15,6 +15,7 @@ FONT = 11.0  # pixels
 CHARACTER = 0.64 * FONT  # the width of one in the fonts named in STYLE, which have 0.60, and a little for rounding
 LINE = 14.0  # from line to line
 TEXT_LIMIT = 44  # characters of a line in a box; the whole text is in its tooltip
+NAME_LIMIT = 32  # characters of a name or a path
 REMARK_LIMIT = 96  # characters of the reason in a band's heading
 INSIDE = 9.0  # between a frame and its text
 BAND_INSIDE = 12.0  # between a band and its boxes
@@ -87,11 +88,13 @@ def _lines(box: Box) -> list[tuple[str, str]]:
     """(text, class) of the lines in a box."""
     application = box.application if box.application != box.name else ""
     rows = [(box.name, "name"), (application, ""), (box.type, ""), (box.location, "where")]
-    return [(_clipped(text, TEXT_LIMIT) if kind != "where" else _end_of_path(text), kind) for text, kind in rows if text]
+    return [(_end_of(text) if kind else _clipped(text, TEXT_LIMIT), kind) for text, kind in rows if text]
 
 
-def _end_of_path(text: str) -> str:
-    return text if len(text) <= TEXT_LIMIT else "…" + text[-TEXT_LIMIT + 1 :]
+def _end_of(text: str) -> str:
+    """The end of a name or a path, which says more than its beginning."""
+    text = " ".join(text.split())
+    return text if len(text) <= NAME_LIMIT else "…" + text[-NAME_LIMIT + 1 :]
 
 
 def _frame_size(box: Box) -> Point:

@@ -1,5 +1,6 @@
 """The pipeline: order, records, switches, verification, loops between passes, time; and that no value changes."""
 
+import itertools
 import time
 
 import numpy as np
@@ -13,7 +14,7 @@ from graphflow.ir.evaluate import evaluate
 from graphflow.ir.graph import Graph
 from graphflow.ops import arithmetic as a
 from graphflow.ops import elementary as e
-from graphflow.ops import logic as l
+from graphflow.ops import logic as lg
 from graphflow.ops import math
 from graphflow.ops import movement as m
 from graphflow.ops import reductions as r
@@ -34,21 +35,17 @@ def x():
 def test_the_passes_and_their_records(x, program_of, assert_same_program):
     before = program_of(math.log(1 + math.exp(0.0) * math.exp(x)) - math.log(math.exp(x) + 1))
     after, records = run_passes(before, VERIFIED)
-    assert_same_program(after, program_of(a.subtract(e.softplus(x), e.softplus(x)), inputs=(x,)) and _one_softplus(x, program_of))
+    softplus = e.softplus(x)
+    assert_same_program(after, program_of(a.subtract(softplus, softplus)))
     assert [record.name for record in records[:4]] == ["constant_folding", "canonicalize", "stability", "cse"]
     assert records[0].before is before
-    assert all(first.after is second.before for first, second in zip(records, records[1:], strict=False))
+    assert all(first.after is second.before for first, second in itertools.pairwise(records))
     text = str(records[0])
     assert text.startswith(f"# after constant_folding: {len(before.nodes)} -> {len(records[0].after.nodes)} nodes, ")
     assert "#   1 x fold: f(c1, c2, ...) -> the constant it is" in text
     assert "program program(x: float32[" in text
-    assert "1 x log_of_one_plus" in str(records[2]) or "2 x log_of_one_plus" in str(records[2])
+    assert "2 x log_of_one_plus: log(x + 1) -> log1p(x)" in str(records[2])
     assert "\n" not in repr(records[0])
-
-
-def _one_softplus(x, program_of):
-    softplus = e.softplus(x)
-    return program_of(a.subtract(softplus, softplus))
 
 
 def test_a_program_at_rest_is_returned_itself(x, program_of):
@@ -80,7 +77,7 @@ def test_every_pass_can_be_switched_off(name, x, program_of):
 def test_verification_finds_a_pass_that_breaks_a_type(x, program_of, monkeypatch):
     def broken(program, *, limit, fired):
         node = program.outputs[0].node
-        object.__setattr__(node, "types", (node.type.with_dtype(l.cast(x, "int8").dtype),))
+        object.__setattr__(node, "types", (node.type.with_dtype(lg.cast(x, "int8").dtype),))
         return program.with_results(program.results)
 
     monkeypatch.setattr(graphflow.passes, "PASSES", (broken,))
@@ -114,7 +111,7 @@ def test_passes_that_undo_each_other_are_named(x, program_of, monkeypatch):
 def test_variables_and_unused_inputs_stay(x, program_of):
     v = Variable([1.0, 2.0, 3.0], name="v").value
     unused = make_placeholder("float32", [], name="unused")
-    before = program_of(x * 1 + 0, updates=((v, -(-v)),), inputs=(x, v, unused))
+    before = program_of(x * 1 + 0, updates=((v, a.negative(a.negative(v))),), inputs=(x, v, unused))
     after, _ = run_passes(before, VERIFIED)
     assert after.inputs == before.inputs
     assert after.outputs == (x,)
@@ -124,13 +121,13 @@ def test_variables_and_unused_inputs_stay(x, program_of):
 def test_results_keep_their_order_and_a_chain_may_be_deep(x, program_of):
     deep = x
     for k in range(2000):
-        deep = (deep * 1.5 + 0.0) if k % 2 else -(-deep)
+        deep = (deep * 1.5 + 0.0) if k % 2 else a.negative(a.negative(deep))
     after, _ = run_passes(program_of(deep, x), Options())
     assert after.outputs[1] is x
     assert len(after.nodes) < 2000
 
 
-def test_two_thousand_nodes_take_less_than_a_second(program_of):
+def test_three_thousand_nodes_take_no_seconds(program_of):
     x = make_placeholder("float32", [None, 64], name="x")
     layers, y = [], x
     for _ in range(100):
@@ -138,10 +135,10 @@ def test_two_thousand_nodes_take_less_than_a_second(program_of):
         y = math.tanh(y * 2.0 + 1.0) - math.log(1 + math.exp(y)) * layers[-1] + r.reduce_sum(-y, 1, keepdims=True) / 64.0
         y = math.where(y > 0, y, y * 0.1) + math.maximum(y, 0.0) ** 2 - math.exp(y) * (1.0 - y)
     before = program_of(y)
-    assert len(before.nodes) > 2000
+    assert len(before.nodes) > 3000
     start = time.process_time()
     run_passes(before, Options())
-    assert time.process_time() - start < 3.0  # 0.35 s on the development machine; room for busy ones
+    assert time.process_time() - start < 3.0  # 0.3 to 0.5 s on the development machine; room for busy ones
 
 
 # --- values ---------------------------------------------------------------------------------------------------------------
@@ -150,15 +147,22 @@ SPECIAL = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0, -1.0, 0.5, 3.0, -2.
 WHOLE = np.array([0, 1, -1, 2, -3, 7, 2**31 - 1, -(2**31)], np.int32)
 
 FLOAT_CONSTANTS = st.sampled_from([0.0, 1.0, -1.0, 2.0, 0.5, -3.0, 4.0])
+WHOLE_CONSTANTS = st.sampled_from([0, 1, -1, 2, 5])
 UNARY = [
-    a.negative, a.absolute, e.exp, e.log, e.log1p, e.expm1, e.sigmoid, e.sqrt, a.relu, l.identity, l.stop_gradient,
+    a.negative, a.absolute, e.exp, e.log, e.log1p, e.expm1, e.sigmoid, e.sqrt, a.relu, lg.identity, lg.stop_gradient,
     lambda x: m.broadcast_to(m.reshape(x, [1, 3]), [4, 3])[0], lambda x: m.transpose(m.transpose(x)), lambda x: x[::-1][::-1],
     lambda x: r.reduce_sum(m.broadcast_to(x, [2, 3]), 0), lambda x: r.reduce_max(m.reshape(x, [3, 1]), 1),
-    lambda x: r.reduce_sum(x, keepdims=True), lambda x: l.cast(l.cast(x, "float64"), "float32"),
+    lambda x: m.broadcast_to(r.reduce_sum(x), [3]), lambda x: lg.cast(lg.cast(x, "float64"), "float32"),
 ]  # fmt: skip
-BINARY = [a.add, a.subtract, a.multiply, lambda x, y: a.divide(x, a.absolute(y)), a.maximum, a.minimum, lambda x, y: l.where(l.logical_not(l.less(x, y)), x, y)]
-WHOLE_UNARY = [a.negative, a.absolute, a.relu, l.identity, lambda x: r.reduce_sum(x, keepdims=True), lambda x: x * 0, lambda x: x - x]
-WHOLE_BINARY = [a.add, a.subtract, a.multiply, a.maximum, a.minimum, lambda x, y: l.where(l.logical_not(l.equal(x, y)), x, y)]
+BINARY = [
+    a.add, a.subtract, a.multiply, a.maximum, a.minimum, lambda x, y: a.divide(x, a.absolute(y)),
+    lambda x, y: lg.where(lg.logical_not(lg.less(x, y)), x, y),
+]  # fmt: skip
+WHOLE_UNARY = [
+    a.negative, a.absolute, a.relu, lg.identity,
+    lambda x: m.broadcast_to(r.reduce_sum(x), [3]), lambda x: x * 0, lambda x: x - x,
+]  # fmt: skip
+WHOLE_BINARY = [a.add, a.subtract, a.multiply, a.maximum, a.minimum, lambda x, y: lg.where(lg.logical_not(lg.equal(x, y)), x, y)]
 
 
 @st.composite
@@ -184,7 +188,7 @@ def build(steps, dtype):
 
 
 @settings(max_examples=150, deadline=None)
-@given(programs(WHOLE_UNARY, WHOLE_BINARY, st.sampled_from([0, 1, -1, 2, 5])), st.lists(st.sampled_from(list(WHOLE)), min_size=6, max_size=6))
+@given(programs(WHOLE_UNARY, WHOLE_BINARY, WHOLE_CONSTANTS), st.lists(st.sampled_from(list(WHOLE)), min_size=6, max_size=6))
 def test_integers_are_exactly_the_same(steps, values):
     with Graph().as_default():
         inputs, output = build(steps, "int32")

@@ -82,7 +82,10 @@ REWRITTEN = {
         (lambda x, g: a.multiply(a.divide(g, e.sigmoid(x)), e.sigmoid(x)), lambda x, g: g),
         (one_minus_sigmoid_cancelled, lambda x, g: g),
         (lambda x, g: a.divide(1.0, a.add(e.exp(x), 1.0)), lambda x, g: e.sigmoid(a.negative(x))),
-        (lambda x, g: a.multiply(a.divide(g, a.add(e.exp(x), 1.0)), g), lambda x, g: a.multiply(a.multiply(g, e.sigmoid(a.negative(x))), g)),
+        (
+            lambda x, g: a.multiply(a.divide(g, a.add(e.exp(x), 1.0)), g),
+            lambda x, g: a.multiply(a.multiply(g, e.sigmoid(a.negative(x))), g),
+        ),
         (naive_softmax_product, lambda x, g: a.multiply(a.divide(g, total(e.exp(shifted(x)))), e.exp(shifted(x)))),
     ],
     "positive_factor_cancels_in_sum": [(cancelled_in_sum, lambda x, g: a.subtract(g, a.multiply(g, e.exp(x))))],
@@ -100,7 +103,10 @@ REFUSED = {
         lambda x, g: a.divide(1.0, a.add(e.exp(x), 2.0)),
     ],
     "positive_factor_cancels_in_sum": [lambda x, g: a.multiply(a.subtract(a.divide(g, x), g), x)],
-    "sum_of_quotient": [lambda x, g: total(a.divide(g, x)), lambda x, g: r.reduce_sum_(a.divide(g, total(e.exp(x))), axis=(0,), keepdims=True)],
+    "sum_of_quotient": [
+        lambda x, g: total(a.divide(g, x)),
+        lambda x, g: r.reduce_sum_(a.divide(g, total(e.exp(x))), axis=(0,), keepdims=True),
+    ],
 }  # fmt: skip
 
 
