@@ -1,7 +1,8 @@
 """`gf.nn`: activations, softmax, losses, dropout."""
 
-from graphflow.ops.elementary import sigmoid, softplus, tanh
 from graphflow.ops.arithmetic import relu
+from graphflow.ops.elementary import sigmoid, softplus, tanh
+from graphflow.ops.math import log_sigmoid
 from graphflow.ops.nn import (
     dropout,
     elu,
@@ -18,7 +19,6 @@ from graphflow.ops.nn import (
     softmax_cross_entropy_with_logits,
     sparse_softmax_cross_entropy_with_logits,
 )
-from graphflow.ops.math import log_sigmoid
 from graphflow.ops.reductions import moments
 
 swish = silu

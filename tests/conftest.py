@@ -6,6 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
+
+# The first example of a test may compile kernels: no deadline. In CI the same examples are drawn each time.
+settings.register_profile("graphflow", deadline=None, derandomize="CI" in os.environ)
+settings.load_profile("graphflow")
 
 
 def pytest_addoption(parser):

@@ -70,8 +70,8 @@ def backward(nodes: Iterable[Node], seeds: Mapping[Tensor, Tensor], sources: Seq
             for operand, contribution in zip(node.inputs, contributions(node, *totals[0], wanted), strict=True):
                 if contribution is not None:
                     found.setdefault(operand, []).append(contribution)
-    result = [accumulate(found.get(source, ())) for source in sources]
-    return [None if total is None else total[0] for total in result]
+    totals = [accumulate(found.get(source, ())) for source in sources]
+    return [None if total is None else total[0] for total in totals]
 
 
 def accumulate(parts: Sequence[Guarded]) -> Guarded | None:

@@ -28,17 +28,17 @@ def gradients(
     says where the path breaks ("raise"), None ("none") or zeros ("zero").
     """
     if unconnected_gradients not in ("raise", "none", "zero"):
-        raise GradientError(
-            f"unconnected_gradients={unconnected_gradients!r}", rule="It is 'raise' (the default), 'none' or 'zero'."
-        )
+        raise GradientError(f"unconnected_gradients={unconnected_gradients!r}", rule="It is 'raise', 'none' or 'zero'.")
     targets = [_tensor(y) for y in flatten(ys)]
     sources = [_tensor(x) for x in flatten(xs)]
     with name_scope(name):
-        seeds = _seeds(targets, flatten(grad_ys) if grad_ys is not None else [None] * len(targets))
+        seeds = _seeds(targets, weights_of(ys, grad_ys))
         for source in sources:
             if not source.dtype.is_differentiable:
                 raise GradientError(
-                    f"gradients: {source.name} is {source.dtype}", operands={"x": source}, rule="Derivatives are by floats or complex numbers."
+                    f"gradients: {source.name} is {source.dtype}",
+                    operands={"x": source},
+                    rule="Derivatives are by floats or complex numbers.",
                 )
         found = backward(nodes_between(sources, list(seeds)), seeds, sources)
         result = []
@@ -47,7 +47,7 @@ def gradients(
                 raise _unconnected(source, list(seeds))
             if gradient is None and unconnected_gradients == "zero":
                 gradient = broadcast_to(literal(0, source.dtype), source.shape)
-            result.append(gradient if gradient is None or gradient.shape == source.shape else broadcast_to(gradient, source.shape))
+            result.append(gradient)
     return result
 
 
@@ -58,13 +58,22 @@ def flatten(value: Any) -> list[Any]:
     return [value]
 
 
+def weights_of(ys: Any, grad_ys: Any) -> list[Any]:
+    """The entry of `grad_ys` for each leaf of `ys`, whose structure it shares; None where there is none."""
+    if not isinstance(ys, list | tuple):
+        return [grad_ys]
+    entries = [None] * len(ys) if grad_ys is None else grad_ys
+    if not isinstance(entries, list | tuple) or len(entries) != len(ys):
+        given = f"{len(entries)}" if isinstance(entries, list | tuple) else repr(entries)
+        raise GradientError(f"gradients: {given} grad_ys for {len(ys)} ys", rule="grad_ys has an entry, or None, for each y.")
+    return [weight for y, entry in zip(ys, entries, strict=True) for weight in weights_of(y, entry)]
+
+
 def _tensor(value: Any) -> Tensor:
     return value.value if isinstance(value, Variable) else convert_to_tensor(value)
 
 
 def _seeds(targets: Sequence[Tensor], weights: Sequence[Any]) -> dict[Tensor, Tensor]:
-    if len(weights) != len(targets):
-        raise GradientError(f"gradients: {len(weights)} grad_ys for {len(targets)} ys", rule="One for each y, or None.")
     seeds: dict[Tensor, Tensor] = {}
     for target, weight in zip(targets, weights, strict=True):
         if not target.dtype.is_differentiable:
@@ -82,22 +91,22 @@ def convert_weight(weight: Any, target: Tensor) -> Tensor:
     """An entry of grad_ys in the dtype and shape of its y."""
     seed = _tensor(weight) if isinstance(weight, Tensor | Variable) else convert_to_tensor(weight, target.dtype)
     if seed.dtype != target.dtype or seed.rank > target.rank:
-        raise ShapeError(f"gradients: a grad_ys of type {seed.type} for a y of type {target.type}", operands={"grad_y": seed, "y": target})
+        raise ShapeError(
+            f"gradients: a grad_ys of type {seed.type} for a y of type {target.type}",
+            operands={"grad_y": seed, "y": target},
+            rule="grad_ys has the dtype and the shape of its y.",
+        )
     return seed if seed.shape == target.shape else broadcast_to(seed, target.shape)
 
 
 def nodes_between(sources: Sequence[Tensor], targets: Sequence[Tensor]) -> list[Node]:
     """The nodes on a path from a source to a target along which gradients flow, operands first."""
-    order = toposort(targets)
-    origins = {source.node for source in sources}
     reached: set[Tensor] = set(sources)
     kept = []
-    for node in order:
+    for node in toposort(targets):
         if carries(node) and any(t in reached and t.dtype.is_differentiable for t in node.inputs):
             reached.update(node.outputs)
             kept.append(node)
-        elif node in origins:
-            continue
     return kept
 
 

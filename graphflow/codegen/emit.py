@@ -214,6 +214,8 @@ class Emitter:
 
     def local_name(self, expr: Expr) -> str:
         match expr:
+            case Call(fn, _, _) if fn in scalar.INDEX:
+                return "bits" if fn == "threefry" else "index"
             case Call(fn, _, _):
                 return clean(fn)
             case Load(buffer, _, _):
@@ -276,8 +278,8 @@ class Emitter:
 
     def select(self, expr: Select, key: tuple[Any, ...]) -> str:
         """A value of which only the branch taken is computed: an if statement."""
-        region = self.regions[-1]
-        condition = self.value(expr.condition, atom=False)
+        region = self.region_of(expr)
+        condition = self.value(expr.condition)
         name = self.fresh("chosen")
         for head, branch in ((f"if {condition}:", expr.then), ("else:", expr.otherwise)):
             inner = Region(region.depth)

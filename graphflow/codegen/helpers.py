@@ -10,7 +10,9 @@ from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
-from numpy import float32, int64, uint16, uint32
+from numpy import complex64, float32, int64, uint16, uint32
+
+from graphflow.codegen.vector_math import cos_f32, cos_f64, exp_f32, exp_f64, sin_f32, sin_f64
 
 _helper = njit(error_model="numpy", forceinline=True)
 
@@ -103,6 +105,20 @@ def store_f16(x):
     half = uint32(0x7C00) if magnitude >= uint32(0x477FF000) else half
     half = uint32(0x7E00) if magnitude > uint32(0x7F800000) else half
     return uint16(half | sign)
+
+
+@_helper
+def exp_c64(z):
+    """e**z of a complex64; a zero imaginary part stays zero."""
+    size, turn = exp_f32(z.real), z.imag
+    return complex64(complex(size * cos_f32(turn) if turn != 0 else size, size * sin_f32(turn) if turn != 0 else turn))
+
+
+@_helper
+def exp_c128(z):
+    """e**z of a complex128; a zero imaginary part stays zero."""
+    size, turn = exp_f64(z.real), z.imag
+    return complex(size * cos_f64(turn) if turn != 0 else size, size * sin_f64(turn) if turn != 0 else turn)
 
 
 @_helper

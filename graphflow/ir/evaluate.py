@@ -10,7 +10,8 @@ import numpy as np
 from graphflow.errors import FeedError, ShapeError
 from graphflow.ir.program import Program, toposort
 from graphflow.ir.tensor import Constraint, Node, Tensor
-from graphflow.types import Dim, Size, TensorType, dims_of, evaluate as size_number, uint32
+from graphflow.types import Dim, Size, TensorType, dims_of, uint32
+from graphflow.types import evaluate as size_number
 
 
 def evaluate(
@@ -100,7 +101,9 @@ def as_type(value: Any, type_: TensorType, sizes: Mapping[Dim, int]) -> np.ndarr
     array = np.asarray(value)
     shape = tuple(size_number(size, sizes) for size in type_.shape)
     assert array.shape == shape, f"a reference gave shape {array.shape} for {type_}"
-    assert array.dtype == type_.dtype.compute.numpy or array.dtype == type_.dtype.numpy, f"a reference gave {array.dtype} for {type_}"
+    assert array.dtype == type_.dtype.compute.numpy or array.dtype == type_.dtype.numpy, (
+        f"a reference gave {array.dtype} for {type_}"
+    )
     return array.astype(type_.dtype.numpy)
 
 

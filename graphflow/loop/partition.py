@@ -34,6 +34,7 @@ class _Group:
         self.domain = tuple(Axis(f"i{k}", size) for k, size in enumerate(shape))
         self.axes: tuple[int, ...] | None = None
         self.solids: list[Node] = []
+        self.inlined: set[Node] = set()  # deferred nodes that its members compute on the way
         self.index: dict[Tensor, tuple[Expr, ...]] = {}  # where in the domain each member's element is made
         self.reduced: set[Tensor] = set()  # members that do not vary along the reduced axes
         self.outputs: dict[Tensor, None] = {}
@@ -326,6 +327,8 @@ class Partitioner:
         if tensor in self.sources:
             self.read(group, tensor)
             return
+        if tensor.node in group.inlined:
+            return
         leaves = self.frontier([tensor])
         homes = {self.home[t] for t in leaves if t in self.home}
         fresh = [t for t in leaves if t in self.home and self.home[t] is not group and t not in self.home[t].outputs]
@@ -340,6 +343,7 @@ class Partitioner:
                 self.read(group, tensor)
                 group.deps.add(producer)
                 return
+        group.inlined.add(tensor.node)
         for operand in tensor.inputs:
             self.settle(operand, group)
 
@@ -406,17 +410,17 @@ def finish(partitioner: Partitioner) -> tuple[FusionGroup, ...]:
     for group in launch_order(partitioner.all):
         members: dict[Node, None] = {}
         for node in group.solids:
-            for inner in deferred_below(partitioner, group, node):
+            for inner in inlined_below(group, node):
                 members[inner] = None
             members[node] = None
-        solid = set(group.solids)
         reads = {
             t: None
             for node in members
             for t in node.inputs
-            if (t in partitioner.sources and (scalar_constant(t) is None or node is group.root))
-            or (t in partitioner.home and t.node not in solid)
+            if t.node not in members and (scalar_constant(t) is None or node is group.root)
         }
+        missing = [t for t in reads if t in partitioner.home and t not in partitioner.home[t].outputs]
+        assert not missing, f"group {group.number} reads {missing}, which nobody writes"
         if group.root is not None:
             reads = {**{storage(t): None for t in group.root.inputs}, **{t: None for t in reads if t not in group.root.inputs}}
         result.append(
@@ -428,7 +432,7 @@ def finish(partitioner: Partitioner) -> tuple[FusionGroup, ...]:
     return tuple(result)
 
 
-def deferred_below(partitioner: Partitioner, group: _Group, node: Node) -> list[Node]:
+def inlined_below(group: _Group, node: Node) -> list[Node]:
     """The deferred nodes that computing `node` inside `group` computes as well, operands first."""
     if node is group.root:
         return []
@@ -439,12 +443,10 @@ def deferred_below(partitioner: Partitioner, group: _Group, node: Node) -> list[
         current, done = stack.pop()
         if done:
             order.append(current)
-            continue
-        if current in seen or current.output in partitioner.home or current.op.access is Access.SOURCE:
-            continue
-        seen.add(current)
-        stack.append((current, True))
-        stack.extend((t.node, False) for t in reversed(current.inputs))
+        elif current in group.inlined and current not in seen:
+            seen.add(current)
+            stack.append((current, True))
+            stack.extend((t.node, False) for t in reversed(current.inputs))
     return order
 
 

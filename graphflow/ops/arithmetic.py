@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from graphflow.errors import DTypeError
-from graphflow.ir.op import convert_to_tensor, literal
+from graphflow.ir.op import as_tensor_or_none, convert_to_tensor, literal, number_array, widest_literal
 from graphflow.ir.tensor import Tensor
 from graphflow.ops.declare import elementwise, real_result
 from graphflow.ops.logic import cast, equal, greater, greater_equal, less_equal, where, zero_of
@@ -62,11 +62,16 @@ def divide(x: Any, y: Any, name: str | None = None) -> Tensor:
 
 
 def floats(*operands: Any) -> list[Any]:
-    """The operands, integers and bools among them as float64; Python numbers stay, and adopt the dtype of the others."""
-    tensors = [x if isinstance(x, int | float | complex) else convert_to_tensor(x) for x in operands]
-    if all(isinstance(x, int) for x in tensors):
-        return [literal(float(x), float64) for x in tensors]
-    return [cast(x, float64) if isinstance(x, Tensor) and not x.dtype.is_differentiable else x for x in tensors]
+    """The operands, integers and bools among them as float64; numbers and lists stay, and adopt the dtype of the others."""
+    tensors = [as_tensor_or_none(x) for x in operands]
+    if all(tensor is None for tensor in tensors):
+        kind = widest_literal(operands)
+        if kind is not None and not kind.is_differentiable:
+            return [literal(number_array(x).astype(np.float64), float64) for x in operands]
+    return [
+        x if tensor is None else tensor if tensor.dtype.is_differentiable else cast(tensor, float64)
+        for x, tensor in zip(operands, tensors, strict=True)
+    ]
 
 
 _FLOAT_FLOORDIV = "({0} / {1}) if {1} == {T}(0) else round_{t}(({0} - mod_{t}({0}, {1})) / {1})"
@@ -148,7 +153,9 @@ relu.defguard(lambda out, x: greater(out, zero_of(out)))
 
 
 @elementwise(
-    scalar={"float": "abs({0})", "int": "abs({0})", "uint": "{0}", "complex": "abs({0})"}, reference=np.absolute, result=real_result
+    scalar={"float": "abs({0})", "int": "abs({0})", "uint": "{0}", "complex": "abs({0})"},
+    reference=np.absolute,
+    result=real_result,
 )
 def absolute(x):
     """Elementwise |x|; real for complex x. The gradient at 0 is 0."""

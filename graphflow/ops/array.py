@@ -80,7 +80,8 @@ def ones_like(x: Any, dtype: Any = None, name: str | None = None) -> Tensor:
 def range_(start: Any, limit: Any = None, delta: Any = 1, dtype: Any = None) -> Tensor:
     """start, start + delta, ... up to but without `limit`; range(n) counts from 0. Sizes of tensors may be bounds."""
     low, high = (0, start) if limit is None else (start, limit)
-    low, high, step = (_scalar_bound(v) for v in (low, high, delta))
+    bounds: list[Any] = [_scalar_bound(v) for v in (low, high, delta)]
+    low, high, step = bounds
     if not isinstance(step, int | float) or step == 0:
         raise ShapeError(f"delta {delta!r}", rule="delta is a number other than 0.")
     whole = all(isinstance(v, int | Size) for v in (low, high, step))
@@ -94,7 +95,9 @@ def range_(start: Any, limit: Any = None, delta: Any = 1, dtype: Any = None) -> 
         wide = float64
     values = iota(size=count, dtype=wide) if wide != wanted else iota(size=count, dtype=wanted)
     values = values if step == 1 else values * step
-    values = values if isinstance(low, int | float) and low == 0 else values + (size_value(size=low) if isinstance(low, Size) else low)
+    values = (
+        values if isinstance(low, int | float) and low == 0 else values + (size_value(size=low) if isinstance(low, Size) else low)
+    )
     return cast(values, wanted)
 
 
@@ -116,8 +119,10 @@ def shape(x: Any, out_type: Any = int32, name: str | None = None) -> Tensor:
     """The sizes of `x` as a vector; `x.shape` has them as numbers and symbols, for use in shapes."""
     x = convert_to_tensor(x)
     if x.type.is_static:
-        return literal(np.asarray(x.shape, np.int64).tolist(), as_dtype(out_type)) if x.rank else convert_to_tensor(
-            np.zeros(0, as_dtype(out_type).numpy)
+        return (
+            literal(np.asarray(x.shape, np.int64).tolist(), as_dtype(out_type))
+            if x.rank
+            else convert_to_tensor(np.zeros(0, as_dtype(out_type).numpy))
         )
     parts = [reshape(size_value(size=d), (1,)) for d in x.shape]
     return cast(concat_(*parts, axis=0), out_type, name=name)
@@ -223,8 +228,13 @@ def stack(values: Any, axis: int = 0, name: str | None = None) -> Tensor:
     first = tensors[0]
     axis = check_axis(axis, first.rank + 1)
     for tensor in tensors:
-        if tensor.rank != first.rank:
-            raise ShapeError(f"shapes differ, {first.type} and {tensor.type}", rule="All tensors have one shape.")
+        sizes = zip(first.shape, tensor.shape, strict=False)
+        if tensor.rank != first.rank or any(isinstance(a, int) and isinstance(b, int) and a != b for a, b in sizes):
+            raise ShapeError(
+                f"shapes differ, {first.type} and {tensor.type}",
+                operands=tensors,
+                rule="All tensors have one shape.",
+            )
     parts = [reshape(t, (*t.shape[:axis], 1, *t.shape[axis:])) for t in tensors]
     return concat_(*parts, axis=axis, name=name) if len(parts) > 1 else parts[0]
 

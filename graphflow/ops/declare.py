@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -35,6 +36,7 @@ from graphflow.types import (
 )
 
 REGISTRY: dict[str, Op] = {}
+_NAMED = re.compile(r"\w+: ")  # a headline that begins with the name of an op
 COMPOSITIONS: dict[str, Callable[..., Any]] = {}  # public functions made of ops, by name
 
 
@@ -161,11 +163,12 @@ def public(function: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return function(*args, **settings)
         except TypeRuleError as error:
-            if error.operands:
+            named = _NAMED.match(error.headline) is not None
+            if error.operands and named:
                 raise
             given = signature.bind_partial(*args, **settings).arguments
-            operands = {label: value for label, value in given.items() if hasattr(value, "type")}
-            headline = error.headline if error.headline.startswith(f"{title}: ") else f"{title}: {error.headline}"
+            operands = error.operands or {label: value for label, value in given.items() if hasattr(value, "type")}
+            headline = error.headline if named else f"{title}: {error.headline}"
             raise type(error)(headline, operands=operands, rule=error.rule) from None
 
     call.__name__ = call.__qualname__ = title
@@ -200,8 +203,9 @@ def require_equal(a: AnySize, b: AnySize, what: str) -> AnySize:
 
 def check_axis(axis: int, rank: int, what: str = "axis") -> int:
     """`axis` counted from the front; ShapeError when it is outside -rank..rank-1."""
-    if isinstance(axis, bool) or not isinstance(axis, int):
+    if isinstance(axis, bool) or not hasattr(axis, "__index__"):
         raise DTypeError(f"{what} {axis!r} is no whole number")
+    axis = axis.__index__()
     if not -rank <= axis < rank:
         raise ShapeError(f"{what} {axis} is outside a tensor of rank {rank}", rule=f"{what} counts from {-rank} to {rank - 1}." if rank else None)
     return axis % rank
@@ -211,8 +215,8 @@ def axis_tuple(axis: Any, rank: int) -> tuple[int, ...]:
     """Axes as a sorted tuple counted from the front; all of them for None."""
     if axis is None:
         return tuple(range(rank))
-    axes = (axis,) if isinstance(axis, int) else tuple(axis)
-    found = tuple(sorted(check_axis(int(a) if not isinstance(a, bool) else a, rank) for a in axes))
+    axes = tuple(axis) if isinstance(axis, list | tuple) else (axis,)
+    found = tuple(sorted(check_axis(a, rank) for a in axes))
     if len(set(found)) != len(found):
         raise ShapeError(f"axis {list(axes)} names an axis twice")
     return found

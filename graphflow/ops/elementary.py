@@ -291,7 +291,7 @@ _BERNOULLI = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6)
 
 
 def trigamma(x: Any) -> Any:
-    """Elementwise derivative of digamma: the recurrence, then the asymptotic series; Abramowitz and Stegun 6.4.6, 6.4.7, 6.4.12."""
+    """Elementwise derivative of digamma: recurrence, then asymptotic series. Abramowitz, Stegun, 6.4.6, 6.4.7, 6.4.12."""
     negative = less(x, 0.5)
     positive = where(negative, 1 - x, x)
     steps = sum(1 / ((positive + k) * (positive + k)) for k in range(1, _TRIGAMMA_SHIFT)) + 1 / (positive * positive)
@@ -303,5 +303,3 @@ def trigamma(x: Any) -> Any:
     value = steps + 1 / z + 0.5 * square + series / z
     sine = sin(math.pi * x)
     return where(negative, math.pi**2 / (sine * sine) - value, value)
-
-

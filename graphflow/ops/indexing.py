@@ -39,9 +39,7 @@ def _gather_reference(params: np.ndarray, indices: np.ndarray, *, axis: int, bat
     if not batch_dims:
         return np.take(params, indices, axis)
     batch = params.shape[:batch_dims]
-    rows = [
-        np.take(params[b], indices[b], axis - batch_dims) for b in np.ndindex(*batch)
-    ]
+    rows = [np.take(params[b], indices[b], axis - batch_dims) for b in np.ndindex(*batch)]
     shape = (*params.shape[:axis], *indices.shape[batch_dims:], *params.shape[axis + 1 :])
     return np.reshape(np.stack(rows), shape) if rows else np.zeros(shape, params.dtype)
 
@@ -158,14 +156,14 @@ def take_along_last(x: Any, indices: Any) -> Tensor:
     """One element of each row of `x`: out[..., 0] = x[..., indices[..., 0]], without the last axis."""
     x, indices = convert_to_tensor(x), index_tensor(indices)
     size = x.shape[-1]
-    chosen = equal(iota(size=size, dtype=indices.dtype), reshape(check_index(indices, size=size, axis=x.rank - 1), (*indices.shape, 1)))
+    chosen = equal(
+        iota(size=size, dtype=indices.dtype), reshape(check_index(indices, size=size, axis=x.rank - 1), (*indices.shape, 1))
+    )
     return reduce_sum(where(chosen, x, zero_of(x)), -1)
 
 
 @composition
-def one_hot(
-    indices: Any, depth: Any, on_value: Any = None, off_value: Any = None, axis: int = -1, dtype: Any = None
-) -> Tensor:
+def one_hot(indices: Any, depth: Any, on_value: Any = None, off_value: Any = None, axis: int = -1, dtype: Any = None) -> Tensor:
     """`on_value` (1) at the index along a new axis of size `depth`, `off_value` (0) elsewhere and for indices outside it."""
     indices = index_tensor(indices)
     depth = check_size(sizes_of(depth, "one_hot") if isinstance(depth, Tensor) else depth, "depth")
@@ -268,7 +266,7 @@ def _index_axis(plan: Subscript, item: Any, size: AnySize) -> None:
 
 def _position(item: Any) -> int | Size | Tensor:
     """An entry of a subscript: a number, a symbolic size, or a tensor of indices."""
-    if isinstance(item, bool | np.bool_) or isinstance(item, str | float | complex):
+    if isinstance(item, bool | np.bool_ | str | float | complex):
         raise DTypeError(f"{item!r} is no index", rule="Indices are whole numbers, slices, `...`, None and integer tensors.")
     if isinstance(item, int | np.integer):
         return int(item)
@@ -278,7 +276,9 @@ def _position(item: Any) -> int | Size | Tensor:
     if tensor is None:
         tensor = index_tensor(item)
     if tensor.dtype.is_bool:
-        raise DTypeError("a mask is no index", rule="The number of elements a mask selects is a run's matter; use gf.where(mask, x, 0).")
+        raise DTypeError(
+            "a mask is no index", rule="The number of elements a mask selects is a run's matter; use gf.where(mask, x, 0)."
+        )
     if not tensor.dtype.is_integer:
         raise DTypeError(f"indices are {tensor.dtype}", rule="Indices are integers; use gf.cast(x, gf.int64).")
     if tensor.op.name == "size_value":
@@ -350,4 +350,3 @@ def slice_of(x: Any, begin: Sequence[Any], size: Sequence[Any], name: str | None
         raise ShapeError(f"begin and size have {len(start)} and {len(counts)} entries for rank {x.rank}")
     shape = tuple(n - b if isinstance(c, int) and c == -1 else c for n, b, c in zip(x.shape, start, counts, strict=True))
     return slice_(x, begin=start, step=(1,) * x.rank, shape=shape, name=name)
-

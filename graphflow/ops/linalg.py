@@ -30,7 +30,9 @@ def _matrix(shape: Shape, transposed: bool) -> Shape:
 def matmul_(a, b, *, transpose_a, transpose_b):
     """Product of the matrices in the last two axes; leading axes are batches and broadcast."""
     if a.dtype != b.dtype:
-        raise DTypeError(f"dtypes differ, {a.dtype} and {b.dtype}", rule="Operands share one dtype; use gf.cast(x, dtype) on one of them.")
+        raise DTypeError(
+            f"dtypes differ, {a.dtype} and {b.dtype}", rule="Operands share one dtype; use gf.cast(x, dtype) on one of them."
+        )
     assert a.dtype.name in ("float32", "float64"), f"matmul of {a.dtype}"
     assert a.rank == b.rank >= 2, f"matmul of ranks {a.rank} and {b.rank}"
     rows, inner = _matrix(a.shape, transpose_a)
@@ -129,8 +131,6 @@ def _swap(x: Tensor) -> Tensor:
     return transpose(x, (*range(x.rank - 2), x.rank - 1, x.rank - 2))
 
 
-
-
 # --- contractions of labelled axes -------------------------------------------------------------------------------------
 
 
@@ -195,7 +195,7 @@ def _as_matrices(x: Labelled, batch: list[Any], outer: list[Any], inner: list[An
 
 @public
 def tensordot(a: Any, b: Any, axes: Any, name: str | None = None) -> Tensor:
-    """Sum of products over axes of `a` and `b`: the last n and first n for a number n, else the axes listed in axes = (of a, of b)."""
+    """Sum of products over axes of `a` and `b`: the last n and the first n, or those listed in axes = (of a, of b)."""
     a, b = pair(a, b)
     if isinstance(axes, int):
         check_size(axes, "number of axes")
@@ -210,8 +210,8 @@ def tensordot(a: Any, b: Any, axes: Any, name: str | None = None) -> Tensor:
     labels_a = [f"a{k}" for k in range(a.rank)]
     labels_b = [labels_a[of_a[of_b.index(k)]] if k in of_b else f"b{k}" for k in range(b.rank)]
     kept = [label for label in labels_a if label not in labels_b] + [label for label in labels_b if label not in labels_a]
-    found = _unified([Labelled(a, tuple(labels_a)), Labelled(b, tuple(labels_b))])
-    return identity(contract(*found, kept).ordered(kept).tensor, name=name)
+    left, right = _unified([Labelled(a, tuple(labels_a)), Labelled(b, tuple(labels_b))])
+    return identity(contract(left, right, kept).ordered(kept).tensor, name=name)
 
 
 @public
@@ -253,7 +253,9 @@ def parse_einsum(equation: str, ranks: Sequence[int]) -> tuple[list[tuple[Any, .
         raise ShapeError(f"{equation!r} names an axis of the result twice")
     unknown = [label for label in out if all(label not in own for own in labels)]
     if unknown:
-        raise ShapeError(f"{equation!r} has {unknown[0]!r} in the result only", rule="Each letter of the result stands in an operand.")
+        raise ShapeError(
+            f"{equation!r} has {unknown[0]!r} in the result only", rule="Each letter of the result stands in an operand."
+        )
     return labels, out
 
 
@@ -262,7 +264,9 @@ def _labels_of(term: str, width: int, equation: str) -> tuple[Any, ...]:
     if not all(c.isalpha() for c in before + after):
         raise ShapeError(f"{equation!r} is no equation: {term!r}", rule='Letters, ",", "..." and "->": "...ij,jk->...ik".')
     if width < 0 or (width and not dots):
-        raise ShapeError(f"{equation!r}: {term!r} does not fit the rank of its operand", rule="One letter for each axis, or `...`.")
+        raise ShapeError(
+            f"{equation!r}: {term!r} does not fit the rank of its operand", rule="One letter for each axis, or `...`."
+        )
     return (*before, *range(width - 1, -1, -1), *after)
 
 

@@ -77,7 +77,11 @@ def _bits(on_bool: str, on_int: str) -> dict[str, str]:
 
 
 @elementwise(
-    scalar=_bits("{0} and {1}", "{0} & {1}"), reference=np.bitwise_and, domain=(0, 100), kinds="bool int uint", differentiable=False
+    scalar=_bits("{0} and {1}", "{0} & {1}"),
+    reference=np.bitwise_and,
+    domain=(0, 100),
+    kinds="bool int uint",
+    differentiable=False,
 )
 def bitwise_and(x, y):
     """Elementwise x & y, bit by bit."""
@@ -91,7 +95,11 @@ def bitwise_or(x, y):
 
 
 @elementwise(
-    scalar=_bits("{0} != {1}", "{0} ^ {1}"), reference=np.bitwise_xor, domain=(0, 100), kinds="bool int uint", differentiable=False
+    scalar=_bits("{0} != {1}", "{0} ^ {1}"),
+    reference=np.bitwise_xor,
+    domain=(0, 100),
+    kinds="bool int uint",
+    differentiable=False,
 )
 def bitwise_xor(x, y):
     """Elementwise x ^ y, bit by bit."""

@@ -130,12 +130,16 @@ def transpose(x: Any, perm: Sequence[int] | None = None, name: str | None = None
 def broadcast_to_(x, *, shape):
     """The elements repeated along new axes in front and along axes of size 1."""
     if len(shape) < x.rank:
-        raise ShapeError(f"shape {format_shape(shape)} has fewer axes than {x}", rule="Broadcasting adds axes in front, it removes none.")
+        raise ShapeError(
+            f"shape {format_shape(shape)} has fewer axes than {x}", rule="Broadcasting adds axes in front, it removes none."
+        )
     for size, out in zip(x.shape, shape[len(shape) - x.rank :], strict=True):
         if size == out or size == 1:
             continue
         if isinstance(size, int) and isinstance(out, int):
-            raise ShapeError(f"{x} does not broadcast to {format_shape(shape)}", rule="Aligned from the right, sizes are equal, or 1.")
+            raise ShapeError(
+                f"{x} does not broadcast to {format_shape(shape)}", rule="Aligned from the right, sizes are equal, or 1."
+            )
         require("broadcast", size, out, f"{x} must broadcast to {format_shape(shape)}")
     return x.with_shape(shape)
 
@@ -160,7 +164,11 @@ def ensure_shape_(x, *, shape):
     """The operand, whose sizes a run checks to be those of `shape`."""
     if len(shape) != x.rank:
         raise ShapeError(f"{x} does not have the rank of {format_shape(shape)}")
-    return x.with_shape(tuple(require_equal(b, a, f"{x} is not of shape {format_shape(shape)}: sizes") for a, b in zip(x.shape, shape, strict=True)))
+    return x.with_shape(
+        tuple(
+            require_equal(b, a, f"{x} is not of shape {format_shape(shape)}: sizes") for a, b in zip(x.shape, shape, strict=True)
+        )
+    )
 
 
 ensure_shape_.defvjp(lambda g, out, x, shape: ensure_shape(g, x.shape))
@@ -212,7 +220,7 @@ def _(index, x, total, *, axis, size):
 # --- slice and pad -----------------------------------------------------------------------------------------------------
 
 
-def _slice_reference(x: np.ndarray, *, begin: Shape, step: tuple[int, ...], shape: Shape) -> np.ndarray:
+def _slice_reference(x: np.ndarray, *, begin: tuple[int, ...], step: tuple[int, ...], shape: tuple[int, ...]) -> np.ndarray:
     positions = [b + k * np.arange(n) for b, k, n in zip(begin, step, shape, strict=True)]
     return x[np.ix_(*positions)] if positions else x
 
@@ -252,7 +260,7 @@ def _(index, x, *, begin, step, shape):
     return x(*(s.index_add(s.index_mul(i, k), b) for i, b, k in zip(index, begin, step, strict=True)))
 
 
-def _pad_reference(x: np.ndarray, *, begin: Shape, step: tuple[int, ...], shape: Shape, value: Any) -> np.ndarray:
+def _pad_reference(x: np.ndarray, *, begin: tuple[int, ...], step: tuple[int, ...], shape: tuple[int, ...], value: Any) -> np.ndarray:
     result = np.full(shape, value, x.dtype)
     positions, kept = [], []
     for b, k, n, size in zip(begin, step, x.shape, shape, strict=True):
@@ -313,7 +321,9 @@ def concat_(*xs, axis):
     shape = list(first.shape)
     for x in xs[1:]:
         if x.dtype != first.dtype:
-            raise DTypeError(f"dtypes differ, {first.dtype} and {x.dtype}", rule="Operands share one dtype; use gf.cast(x, dtype).")
+            raise DTypeError(
+                f"dtypes differ, {first.dtype} and {x.dtype}", rule="Operands share one dtype; use gf.cast(x, dtype)."
+            )
         if x.rank != first.rank:
             raise ShapeError(f"ranks differ, {first.rank} and {x.rank}", rule="All operands have the same rank.")
         for a in range(first.rank):

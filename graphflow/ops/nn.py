@@ -1,4 +1,4 @@
-"""Neural-network functions: activations, softmax and its losses, dropout. All but `relu`, `sigmoid` and `softplus` are compositions."""
+"""Neural-network functions: activations, softmax and its losses, dropout; all of them compositions."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from graphflow.errors import DTypeError, ShapeError
 from graphflow.ir.graph import name_scope
 from graphflow.ir.op import convert_to_tensor
 from graphflow.ir.tensor import Tensor
-from graphflow.ops.arithmetic import absolute, maximum, minimum, relu
+from graphflow.ops.arithmetic import maximum, minimum, relu
 from graphflow.ops.declare import check_axis, composition
-from graphflow.ops.elementary import erf, exp, expm1, log, log1p, rsqrt, sigmoid, tanh
+from graphflow.ops.elementary import erf, exp, expm1, log, rsqrt, sigmoid, softplus, tanh
 from graphflow.ops.indexing import index_tensor, take_along_last
 from graphflow.ops.linalg import pair
-from graphflow.ops.logic import cast, equal, greater, identity, where
+from graphflow.ops.logic import cast, equal, greater, greater_equal, identity, where
 from graphflow.ops.movement import ensure_shape
 from graphflow.ops.random import bernoulli_mask
 from graphflow.ops.reductions import finite_maximum, reduce_sum
@@ -75,7 +75,9 @@ def gelu(features: Any, approximate: bool = False) -> Tensor:
 def _floats(x: Any, what: str) -> Tensor:
     tensor = convert_to_tensor(x)
     if not tensor.dtype.is_floating:
-        raise DTypeError(f"{what} are {tensor.dtype}", operands={what: tensor}, rule="They are floats; use gf.cast(x, gf.float32).")
+        raise DTypeError(
+            f"{what} are {tensor.dtype}", operands={what: tensor}, rule="They are floats; use gf.cast(x, gf.float32)."
+        )
     if not tensor.rank:
         raise ShapeError(f"{what} are a scalar", operands={what: tensor}, rule="There must be an axis of classes.")
     return tensor
@@ -137,8 +139,10 @@ def sparse_softmax_cross_entropy_with_logits(labels: Any, logits: Any) -> Tensor
 @composition
 def sigmoid_cross_entropy_with_logits(labels: Any, logits: Any) -> Tensor:
     """-labels * log(sigmoid(x)) - (1 - labels) * log(1 - sigmoid(x)), elementwise and without overflow."""
-    labels, logits = pair(labels, logits)
-    return relu(logits) - logits * labels + log1p(exp(-absolute(logits)))
+    labels, x = pair(labels, logits)
+    # Not relu(x) and |x|: their derivatives at 0 would not belong to the same side.
+    positive = greater_equal(x, 0)
+    return where(positive, x, 0) - x * labels + softplus(where(positive, -x, x))
 
 
 @composition

@@ -19,6 +19,7 @@ from graphflow.ir import scalar as s
 from graphflow.ir.graph import get_default_graph, name_scope
 from graphflow.ir.op import Access, constant
 from graphflow.ir.tensor import Tensor
+from graphflow.ops.arithmetic import minimum
 from graphflow.ops.declare import op
 from graphflow.ops.elementary import cos, erfinv, log, sqrt
 from graphflow.ops.logic import cast, left_shift, right_shift
@@ -128,8 +129,16 @@ def uniform(
         unit = stream.unit(wanted)
         high = 1 if maxval is None else maxval
         if isinstance(minval, int | float) and isinstance(high, int | float):
-            return unit if (minval, high) == (0, 1) else unit * (float(high) - float(minval)) + float(minval)
+            return _between(unit, float(minval), float(high), wanted)
         return unit * (constant_like(high, wanted) - constant_like(minval, wanted)) + minval
+
+
+def _between(unit: Tensor, low: float, high: float, dtype: DType) -> Tensor:
+    """Numbers of [0, 1) spread over [low, high); the sum may round to `high`, which is taken down to the number below."""
+    if low == 0:
+        return unit if high == 1 else unit * high
+    below = np.nextafter(np.asarray(high, dtype.numpy), np.asarray(low, dtype.numpy))
+    return minimum(unit * (high - low) + low, constant(np.asarray(below, dtype.numpy)))
 
 
 def constant_like(value: Any, dtype: DType) -> Tensor:
@@ -141,7 +150,9 @@ def _uniform_integers(stream: Stream, minval: Any, maxval: Any, dtype: DType) ->
     if isinstance(minval, bool) or not isinstance(minval, int) or isinstance(maxval, bool) or not isinstance(maxval, int):
         raise DTypeError(f"uniform: bounds {minval!r} and {maxval!r} for {dtype}", rule="Integers need whole minval and maxval.")
     if not int(dtype.min) <= minval < maxval <= int(dtype.max) + 1:
-        raise ShapeError(f"uniform: no {dtype} in [{minval}, {maxval})", rule=f"It needs {dtype.min} <= minval < maxval <= {dtype.max}.")
+        raise ShapeError(
+            f"uniform: no {dtype} in [{minval}, {maxval})", rule=f"It needs {dtype.min} <= minval < maxval <= {dtype.max}."
+        )
     span = maxval - minval
     if span < 2**32:  # the high word of bits * span
         offset = right_shift(cast(stream.bits(0), uint64) * span, 32)

@@ -31,7 +31,13 @@ def reduced_shape(shape: Shape, axis: Sequence[int], keepdims: bool) -> Shape:
 
 def _reduced_type(x: TensorType, axis: tuple[int, ...], keepdims: bool, kinds: str) -> TensorType:
     if x.dtype.kind not in kinds.split():
-        remedy = "use gf.cast(x, dtype)" if x.dtype.is_bool else "compare first: gf.not_equal(x, 0)" if kinds == "bool" else "take gf.abs(x)"
+        remedy = (
+            "use gf.cast(x, dtype)"
+            if x.dtype.is_bool
+            else "compare first: gf.not_equal(x, 0)"
+            if kinds == "bool"
+            else "take gf.abs(x)"
+        )
         raise DTypeError(f"no such reduction of {x.dtype}", rule=f"It reduces {' and '.join(kinds.split())}; {remedy}.")
     assert list(axis) == sorted(set(axis)) and all(0 <= a < x.rank for a in axis), f"axis {axis} of {x}"
     return x.with_shape(reduced_shape(x.shape, axis, keepdims))
@@ -191,7 +197,11 @@ def reduce_mean(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
 def reduce_variance(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
     """Mean squared distance of the elements along `axis` from their mean."""
     x = convert_to_tensor(x)
-    distance = x - reduce_mean(x, axis, keepdims=True) if x.dtype.is_differentiable else cast(x, float64) - reduce_mean(x, axis, keepdims=True)
+    distance = (
+        x - reduce_mean(x, axis, keepdims=True)
+        if x.dtype.is_differentiable
+        else cast(x, float64) - reduce_mean(x, axis, keepdims=True)
+    )
     return reduce_mean(_squares(distance), axis, keepdims)
 
 
@@ -259,5 +269,9 @@ def _argument(primitive: Callable[..., Tensor], title: str, text: str) -> Callab
     return composition(position)
 
 
-argmax = _argument(reduce_max, "argmax", "First position of the largest element along `axis`, as int64; the first NaN counts as largest.")
-argmin = _argument(reduce_min, "argmin", "First position of the smallest element along `axis`, as int64; the first NaN counts as smallest.")
+argmax = _argument(
+    reduce_max, "argmax", "First position of the largest element along `axis`, as int64; the first NaN counts as largest."
+)
+argmin = _argument(
+    reduce_min, "argmin", "First position of the smallest element along `axis`, as int64; the first NaN counts as smallest."
+)

@@ -39,8 +39,10 @@ def shape_tuple(shape: Any, what: str, allow_unknown: bool = False) -> tuple[Any
     if isinstance(shape, np.ndarray):
         shape = shape.tolist()
     if isinstance(shape, str) or not isinstance(shape, Sequence):
-        raise DTypeError(f"{what}: shape {shape!r} is no list of sizes", rule="Write [32, 64], with sizes of other tensors from x.shape.")
-    sizes = []
+        raise DTypeError(
+            f"{what}: shape {shape!r} is no list of sizes", rule="Write [32, 64], with sizes of other tensors from x.shape."
+        )
+    sizes: list[Any] = []
     for size in shape:
         if isinstance(size, Tensor):
             size = sizes_of(size, what)

@@ -18,7 +18,7 @@ from graphflow.ir.tensor import Tensor
 from graphflow.ops.math import cast
 from graphflow.ops.movement import broadcast_to
 from graphflow.ops.state import Operation, Variable, control_free, group
-from graphflow.types import DType
+from graphflow.types import DType, float64
 
 GradientAndVariable = tuple[Tensor | None, Variable]
 
@@ -123,12 +123,13 @@ class Optimizer:
                 self._slots[key] = Variable(start, trainable=False, name=f"{variable.name}/{self.name}/{name}")
         return self._slots[key]
 
-    def shared(self, name: str, value: float, key: Any) -> Variable:
-        """State that the variables share: a scalar of dtype `key[1]` in graph `key[0]`, `value` at first."""
-        if (key, name) not in self._slots:
+    def shared(self, name: str, value: float, graph: Graph) -> Variable:
+        """State that the variables of a graph share: a float64 scalar, `value` at first."""
+        if (graph, name) not in self._slots:
             with control_free():
-                self._slots[key, name] = Variable(convert_to_tensor(value, key[1]), trainable=False, name=f"{self.name}/{name}")
-        return self._slots[key, name]
+                start = convert_to_tensor(value, float64)
+                self._slots[graph, name] = Variable(start, trainable=False, name=f"{self.name}/{name}")
+        return self._slots[graph, name]
 
     # --- looking at the state ---------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ CHARACTER = 0.64 * FONT  # the width of one in the fonts named in STYLE, which h
 LINE = 14.0  # from line to line
 TEXT_LIMIT = 44  # characters of a line in a box; the whole text is in its tooltip
 NAME_LIMIT = 32  # characters of a name or a path
-REMARK_LIMIT = 96  # characters of the reason in a band's heading
+REMARK_LIMIT = 160  # characters of the reason in a band's heading
 INSIDE = 9.0  # between a frame and its text
 BAND_INSIDE = 12.0  # between a band and its boxes
 INNER_GAP = (18.0, 26.0)  # between boxes in a band
@@ -105,8 +105,9 @@ def _frame_size(box: Box) -> Point:
 def _heading(drawn: Picture, index: int, width: float) -> list[tuple[str, str]]:
     """The heading of a band: its name, and the reason why it ends where it does, broken into lines that fit."""
     band = drawn.bands[index]
-    room = max(24, int(max(width, 220) / CHARACTER))
-    rows = [(_clipped(band.name + (" (library)" if band.library else ""), room), "name")]
+    name = _clipped(band.name + (" (library)" if band.library else ""), NAME_LIMIT * 2)
+    room = max(len(name), int(max(width, 220) / CHARACTER))
+    rows = [(name, "name")]
     line = ""
     for word in _clipped(band.remark, REMARK_LIMIT).split():
         if line and len(line) + 1 + len(word) > room:

@@ -32,7 +32,7 @@ def test_any_order():
 def test_structure_order_and_weights():
     x, y = scalar("x"), scalar("y")
     z = gf.stack([x * y, x])
-    dy, dx = gf.gradients([z, [x * 2.0]], [y, [x]], grad_ys=[[3.0, 5.0], 7.0])
+    dy, dx = gf.gradients([z, [x * 2.0]], [y, [x]], grad_ys=[[3.0, 5.0], [7.0]])
     assert evaluate([dy, dx], {x: 2, y: 4}) == [6, 12 + 5 + 14]
     assert evaluate(gf.gradients([x, x], x), {x: 1}) == [2]
     assert evaluate(gf.gradients(x, [x, x]), {x: 1}) == [1, 1]

@@ -87,7 +87,9 @@ def test_a_value_used_in_both_branches():
 
     x = np.array([1.0, 4.0])
     np.testing.assert_allclose(derivatives(function, x)[1], [0.5, 0.25])
-    assert np.isfinite(derivatives(lambda x: gf.where(x > 1, gf.sqrt(x), gf.where(x > 0, 2 * x, gf.log(x + 1))), [0.0, 0.5, 4.0])[2]).all()
+    assert np.isfinite(
+        derivatives(lambda x: gf.where(x > 1, gf.sqrt(x), gf.where(x > 0, 2 * x, gf.log(x + 1))), [0.0, 0.5, 4.0])[2]
+    ).all()
 
 
 @pytest.mark.parametrize(

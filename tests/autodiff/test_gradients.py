@@ -17,7 +17,10 @@ PRIMITIVES = [
     if sample.gradient and op.differentiable
 ]
 FUNCTIONS = [
-    pytest.param(sample, None, id=f"{name}-{sample}") for name, samples in COMPOSITIONS.items() for sample in samples if sample.gradient
+    pytest.param(sample, None, id=f"{name}-{sample}")
+    for name, samples in COMPOSITIONS.items()
+    for sample in samples
+    if sample.gradient
 ]
 
 
@@ -93,7 +96,9 @@ def test_gradient_with_symbolic_sizes(sample, op):
     case.check(case.loss, gf.gradients(case.loss, case.sources, unconnected_gradients="zero"))
 
 
-@pytest.mark.parametrize("shapes", [((1,), (3,)), ((3,), (1,)), ((3,), (3,)), ((1,), (1,)), ((0,), (1,)), ((2, 1), (1, 4)), ((3,), (2, 3))])
+@pytest.mark.parametrize(
+    "shapes", [((1,), (3,)), ((3,), (1,)), ((3,), (3,)), ((1,), (1,)), ((0,), (1,)), ((2, 1), (1, 4)), ((3,), (2, 3))]
+)
 def test_broadcasting_that_only_the_run_knows_is_undone(shapes, rng):
     sample = Sample(str(shapes), tuple(rng.normal(size=s) for s in shapes), build=lambda a, b: gf.exp(a) * b * b)
     case = Case(sample, None, symbolic=True)

@@ -152,10 +152,25 @@ STRUCTURAL: dict[str, list[Sample]] = {
                 gradient=(source, target) in (("float64", "float64"), ("float64", "complex128"), ("complex128", "float64")),
             )
             for source in ("bool", "int8", "int64", "uint8", "uint64", "float16", "bfloat16", "float32", "float64", "complex128")
-            for target in ("bool", "int16", "int64", "uint32", "float16", "bfloat16", "float32", "float64", "complex64", "complex128")
+            for target in (
+                "bool",
+                "int16",
+                "int64",
+                "uint32",
+                "float16",
+                "bfloat16",
+                "float32",
+                "float64",
+                "complex64",
+                "complex128",
+            )
         ),
         *(
-            Sample(f"special to {target}", (np.array([np.nan, np.inf, -np.inf, -1.9, 1.9, 1e30, -1e30]),), {"dtype": as_dtype(target)})
+            Sample(
+                f"special to {target}",
+                (np.array([np.nan, np.inf, -np.inf, -1.9, 1.9, 1e30, -1e30]),),
+                {"dtype": as_dtype(target)},
+            )
             for target in ("bool", "int8", "int32", "int64", "uint8", "uint64", "float16", "float32", "complex64")
         ),
     ],
@@ -276,21 +291,24 @@ STRUCTURAL: dict[str, list[Sample]] = {
         Sample("float32", (_f(5, 3).astype("float32"), _f(3, 4).astype("float32")), {"transpose_a": False, "transpose_b": False}),
     ],
     "reduce_sum": _reduction(*_NUMBERS, _SMALL, _f(2, 2) + 1j, gradient=True),
-    "reduce_prod": _reduction(*_NUMBERS[:-1], _SMALL, gradient=True) + [
-        Sample(f"zeros {axis}", (_FEW,), {"axis": axis, "keepdims": False}, gradient=True, second=False) for axis in ((0,), (1,), (0, 1))
+    "reduce_prod": _reduction(*_NUMBERS[:-1], _SMALL, gradient=True)
+    + [
+        Sample(f"zeros {axis}", (_FEW,), {"axis": axis, "keepdims": False}, gradient=True, second=False)
+        for axis in ((0,), (1,), (0, 1))
     ],
     "reduce_max": _reduction(*_NUMBERS[:2], gradient=True) + _reduction(*_NUMBERS[2:], _SMALL, gradient=False),
     "reduce_min": _reduction(*_NUMBERS[:2], gradient=True) + _reduction(*_NUMBERS[2:], _SMALL, gradient=False),
     "reduce_any": _reduction(_f(2, 3) > 1, _f(0, 2) > 0, gradient=False),
     "reduce_all": _reduction(_f(2, 3) > -1, _f(0, 2) > 0, gradient=False),
-    "constant": [Sample("vector", (), {"value": Literal(np.array([1.0, 2.0]))}), Sample("scalar", (), {"value": Literal(np.int32(3).reshape(()))})],
+    "constant": [
+        Sample("vector", (), {"value": Literal(np.array([1.0, 2.0]))}),
+        Sample("scalar", (), {"value": Literal(np.int32(3).reshape(()))}),
+    ],
     "read_after": [Sample("float64", (_f(3, 2),), gradient=True)],
 }
 
 # Ops that have no value of their own: what they stand for is fed, or is a matter of the session.
-WITHOUT_SAMPLES = frozenset(
-    {"placeholder", "variable", "run_counter", "assign", "assign_add", "assign_sub", "no_op"}
-)
+WITHOUT_SAMPLES = frozenset({"placeholder", "variable", "run_counter", "assign", "assign_add", "assign_sub", "no_op"})
 
 
 def samples_for(op: Op) -> list[Sample]:

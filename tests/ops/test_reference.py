@@ -29,7 +29,12 @@ def tensors(result):
 
 def same_kind_of_answer(actual, expected):
     expected = np.asarray(expected)
-    assert actual.dtype == expected.dtype and actual.shape == expected.shape, (actual.dtype, actual.shape, expected.dtype, expected.shape)
+    assert actual.dtype == expected.dtype and actual.shape == expected.shape, (
+        actual.dtype,
+        actual.shape,
+        expected.dtype,
+        expected.shape,
+    )
     tolerance = {"float16": 2e-3, "float32": 1e-5}.get(actual.dtype.name, 1e-12)
     np.testing.assert_allclose(actual, expected, rtol=tolerance, atol=tolerance)
 
