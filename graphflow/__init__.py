@@ -1,12 +1,12 @@
 """graphflow: a static-graph compiler for Python. Build a graph, differentiate it, run it as native code.
 
-    import graphflow as gf
+import graphflow as gf
 
-    x = gf.placeholder(gf.float32, [None, 3], name="x")
-    y = gf.reduce_sum(gf.exp(x), axis=1)
-    (dx,) = gf.gradients(y, [x])
-    with gf.Session() as sess:
-        print(sess.run([y, dx], feed_dict={x: [[1.0, 2.0, 3.0]]}))
+x = gf.placeholder(gf.float32, [None, 3], name="x")
+y = gf.reduce_sum(gf.exp(x), axis=1)
+(dx,) = gf.gradients(y, [x])
+with gf.Session() as sess:
+    print(sess.run([y, dx], feed_dict={x: [[1.0, 2.0, 3.0]]}))
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ from graphflow.ops.array import (
     ones,
     ones_like,
     pad,
-    range_ as range,
     rank,
     repeat,
     reverse,
@@ -43,6 +42,9 @@ from graphflow.ops.array import (
     unstack,
     zeros,
     zeros_like,
+)
+from graphflow.ops.array import (
+    range_ as range,
 )
 from graphflow.ops.indexing import gather, one_hot
 from graphflow.ops.linalg import einsum, matmul, tensordot
@@ -70,6 +72,8 @@ from graphflow.ops.logic import (
 )
 from graphflow.ops.math import (
     absolute as abs,
+)
+from graphflow.ops.math import (
     acos,
     acosh,
     add,
@@ -101,19 +105,17 @@ from graphflow.ops.math import (
     is_nan,
     lgamma,
     log,
-    log10,
     log1p,
     log2,
+    log10,
     log_sigmoid,
     maximum,
     minimum,
     mod,
     multiply,
     negative,
-    power as pow,
     real,
     reciprocal,
-    round_ as round,
     rsqrt,
     sigmoid,
     sign,
@@ -128,6 +130,12 @@ from graphflow.ops.math import (
     tanh,
     trunc,
     xlogy,
+)
+from graphflow.ops.math import (
+    power as pow,
+)
+from graphflow.ops.math import (
+    round_ as round,
 )
 from graphflow.ops.movement import broadcast_to, ensure_shape, reshape, transpose
 from graphflow.ops.reductions import (
@@ -150,14 +158,20 @@ from graphflow.ops.source import make_placeholder as placeholder
 from graphflow.ops.state import (
     Operation,
     Variable,
-    assign_add_to as assign_add,
-    assign_sub_from as assign_sub,
-    assign_to as assign,
     global_variables,
     global_variables_initializer,
     group,
     trainable_variables,
     variables_initializer,
+)
+from graphflow.ops.state import (
+    assign_add_to as assign_add,
+)
+from graphflow.ops.state import (
+    assign_sub_from as assign_sub,
+)
+from graphflow.ops.state import (
+    assign_to as assign,
 )
 from graphflow.options import Options, options
 from graphflow.random import set_seed as set_random_seed
@@ -169,20 +183,22 @@ from graphflow.types import (
     TensorType,
     as_dtype,
     bfloat16,
-    bool_ as bool,
-    complex128,
     complex64,
+    complex128,
     float16,
     float32,
     float64,
+    int8,
     int16,
     int32,
     int64,
-    int8,
+    uint8,
     uint16,
     uint32,
     uint64,
-    uint8,
+)
+from graphflow.types import (
+    bool_ as bool,
 )
 
 __version__ = "0.1.0"
@@ -234,8 +250,8 @@ __all__ = [
     "clip_by_global_norm",
     "clip_by_norm",
     "clip_by_value",
-    "complex128",
     "complex64",
+    "complex128",
     "concat",
     "conj",
     "constant",
@@ -277,10 +293,10 @@ __all__ = [
     "group",
     "identity",
     "imag",
+    "int8",
     "int16",
     "int32",
     "int64",
-    "int8",
     "invert",
     "is_finite",
     "is_inf",
@@ -290,9 +306,9 @@ __all__ = [
     "less_equal",
     "lgamma",
     "log",
-    "log10",
     "log1p",
     "log2",
+    "log10",
     "log_sigmoid",
     "logical_and",
     "logical_not",
@@ -365,10 +381,10 @@ __all__ = [
     "trainable_variables",
     "transpose",
     "trunc",
+    "uint8",
     "uint16",
     "uint32",
     "uint64",
-    "uint8",
     "unstack",
     "variables_initializer",
     "viz",

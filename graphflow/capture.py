@@ -19,7 +19,9 @@ from graphflow.types import dims_of
 UPDATES = {"assign": None, "assign_add": add, "assign_sub": subtract}
 
 
-def capture(fetches: Sequence[Tensor], operations: Sequence[Node], feeds: Sequence[Tensor], graph: Graph | None, name: str = "program") -> Program:
+def capture(
+    fetches: Sequence[Tensor], operations: Sequence[Node], feeds: Sequence[Tensor], graph: Graph | None, name: str = "program"
+) -> Program:
     """The program that computes `fetches` and runs `operations`, given values for `feeds`."""
     fed = set(feeds)
     order = control_order([*(t.node for t in fetches), *operations], fed)

@@ -31,9 +31,15 @@ def compile_program(program: Program, options: Options | None = None, graph: Gra
     kernels = lower(groups, optimized, options)
     sources = tuple(emit_library(k) if k.group.root is not None else emit(k) for k in kernels)
     executable = Executable(
-        built=program, records=records, program=optimized, groups=groups, kernels=kernels, sources=sources,
-        constraints=constraints_of(program), graph=graph,
-    )  # fmt: skip
+        built=program,
+        records=records,
+        program=optimized,
+        groups=groups,
+        kernels=kernels,
+        sources=sources,
+        constraints=constraints_of(program),
+        graph=graph,
+    )
     if options.dump:
         dump(executable, Path(options.dump))
     return executable
@@ -111,7 +117,9 @@ def group_text(group: FusionGroup) -> str:
 def kernel_text(source: Source, number: int) -> str:
     """The source of a kernel under a comment that names the user's tensors and lines."""
     kernel = source.kernel
-    lines = [f"# kernel {number} {kernel.name} ({kernel.form}): group {kernel.group.number}, {kernel.extent} units of parallel work"]
+    lines = [
+        f"# kernel {number} {kernel.name} ({kernel.form}): group {kernel.group.number}, {kernel.extent} units of parallel work"
+    ]
     for buffer, role in zip(kernel.params, kernel.roles, strict=True):
         type_ = buffer.tensor.type if buffer.tensor is not None else f"{buffer.dtype}[{buffer.size}]"
         lines.append(f"#   {role.value}: {buffer.name}  {type_}")

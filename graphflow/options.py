@@ -45,10 +45,14 @@ def parse(name: str, value: Any) -> Any:
         raise OptionError(f"no option {name!r}", rule=f"The options are {', '.join(known)}.")
     default = known[name].default
     if isinstance(default, frozenset):
-        names = frozenset(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else frozenset(value)
+        names = (
+            frozenset(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else frozenset(value)
+        )
         unknown = names - set(SWITCHES)
         if unknown:
-            raise OptionError(f"cannot disable {', '.join(sorted(unknown))}", rule=f"What can be disabled: {', '.join(SWITCHES)}.")
+            raise OptionError(
+                f"cannot disable {', '.join(sorted(unknown))}", rule=f"What can be disabled: {', '.join(SWITCHES)}."
+            )
         return names
     if isinstance(default, bool):
         return value.strip().lower() not in ("", "0", "false", "no") if isinstance(value, str) else bool(value)

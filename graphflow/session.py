@@ -129,9 +129,10 @@ class Session:
             missing = [t for t in order if t not in feeds]
             if missing:
                 raise FeedError(
-                    f"no value for placeholder {missing[0].name}", operands={"placeholder": missing[0]},
+                    f"no value for placeholder {missing[0].name}",
+                    operands={"placeholder": missing[0]},
                     rule=f"Give it in feed_dict: {{{missing[0].name}: value}}.",
-                )  # fmt: skip
+                )
         return _Plan(structure, compile_program(program, current_options(), self.graph), order)
 
     def _feeds(self, feed_dict: Mapping[Any, Any]) -> dict[Tensor, Any]:
@@ -142,16 +143,22 @@ class Session:
     def _feed_key(self, key: Any) -> Tensor:
         if isinstance(key, Variable):
             raise FeedError(
-                f"cannot feed variable {key.name}", operands={"variable": key}, rule="Feed a placeholder, or assign to the variable."
+                f"cannot feed variable {key.name}",
+                operands={"variable": key},
+                rule="Feed a placeholder, or assign to the variable.",
             )
         if not isinstance(key, Tensor):
-            raise FeedError(f"cannot feed {key!r}: it is no tensor", rule="The keys of feed_dict are placeholders or other tensors.")
+            raise FeedError(
+                f"cannot feed {key!r}: it is no tensor", rule="The keys of feed_dict are placeholders or other tensors."
+            )
         if key.op.name == "constant":
             raise FeedError(f"cannot feed constant {key.name}", operands={"constant": key})
         if key.op.access.name == "STATE":
             raise FeedError(f"cannot feed the update {key.name}", operands={"update": key})
         if key.graph is not self.graph:
-            raise FeedError(f"{key.name} belongs to another graph", operands={"tensor": key}, rule="Feed tensors of the session's graph.")
+            raise FeedError(
+                f"{key.name} belongs to another graph", operands={"tensor": key}, rule="Feed tensors of the session's graph."
+            )
         return key
 
     def __repr__(self) -> str:
@@ -219,7 +226,11 @@ class _Structure:
         self.graph = graph
         parts: list[Any] = []
         self._build = self._visit(fetches, parts)
-        self._flat = type(fetches) is list and all(a is b for a, b in zip(fetches, self.tensors, strict=False)) and len(fetches) == len(self.tensors)
+        self._flat = (
+            type(fetches) is list
+            and all(a is b for a, b in zip(fetches, self.tensors, strict=False))
+            and len(fetches) == len(self.tensors)
+        )
         self.key = tuple(parts)
 
     def _visit(self, item: Any, key: list[Any]) -> Callable[[list[Any]], Any]:
@@ -268,7 +279,11 @@ class _Structure:
 
     def _check_graph(self, graph: Graph | None, item: Any) -> None:
         if graph is not None and graph is not self.graph:
-            raise FetchError(f"{item.name} belongs to another graph", operands={"fetch": item}, rule="Make a session for its graph: gf.Session(graph).")
+            raise FetchError(
+                f"{item.name} belongs to another graph",
+                operands={"fetch": item},
+                rule="Make a session for its graph: gf.Session(graph).",
+            )
 
     @property
     def pack(self) -> Callable[[list[Any]], Any]:
@@ -283,8 +298,12 @@ def _same(values: list[Any]) -> Any:
 # --- feeds ------------------------------------------------------------------------------------------------------------------
 
 _ALLOWED = {  # kinds of arrays that a dtype takes
-    "bool": "b", "int": "biu", "uint": "biu", "float": "biufV", "complex": "biufcV",
-}  # fmt: skip
+    "bool": "b",
+    "int": "biu",
+    "uint": "biu",
+    "float": "biufV",
+    "complex": "biufcV",
+}
 
 
 def feed_array(tensor: Tensor, value: Any, shown: Tensor) -> np.ndarray:
@@ -297,16 +316,19 @@ def feed_array(tensor: Tensor, value: Any, shown: Tensor) -> np.ndarray:
             value = value.numpy()
         else:
             raise FeedError(
-                f"placeholder {shown.name} is fed a symbolic tensor", operands={"placeholder": shown, "value": value},
+                f"placeholder {shown.name} is fed a symbolic tensor",
+                operands={"placeholder": shown, "value": value},
                 rule="Feed numbers or arrays; run the tensor first to get its value.",
-            )  # fmt: skip
+            )
     try:
         array = np.asarray(value)
     except (ValueError, TypeError, OverflowError, GraphflowError) as error:
         raise _feed_error(shown, value, f"is no array of numbers: {error}") from None
     kind = array.dtype.kind
     if kind not in "biufcV" or (kind == "V" and array.dtype.name != "bfloat16"):
-        raise _feed_error(shown, value, {"U": "is a text", "S": "is bytes", "O": "is an object array"}.get(kind, f"has dtype {array.dtype}"))
+        raise _feed_error(
+            shown, value, {"U": "is a text", "S": "is bytes", "O": "is an object array"}.get(kind, f"has dtype {array.dtype}")
+        )
     if kind not in _ALLOWED[dtype.kind] and array.size:
         raise _feed_error(shown, value, f"has dtype {array.dtype}, which {dtype} cannot hold without loss")
     if dtype.is_integer and kind in "iu" and array.dtype != dtype.numpy and array.size:
@@ -320,9 +342,10 @@ def _feed_error(tensor: Tensor, value: Any, problem: str) -> FeedError:
     text = repr(value)
     text = text if len(text) <= 60 else text[:57] + "..."
     return FeedError(
-        f"the value fed to {tensor.name} {problem}: {text}", operands={"placeholder": tensor},
+        f"the value fed to {tensor.name} {problem}: {text}",
+        operands={"placeholder": tensor},
         rule=f"It takes numbers of {tensor.dtype}; convert with numpy.asarray(value, {str(tensor.dtype)!r}).",
-    )  # fmt: skip
+    )
 
 
 def _make_function(session: Session, plan: _Plan, tensors: list[Tensor]) -> Callable[..., Any]:
@@ -339,7 +362,9 @@ def _make_function(session: Session, plan: _Plan, tensors: list[Tensor]) -> Call
         if session._closed:
             session._check_open()
         if len(values) != count:
-            raise FeedError(f"the callable takes {count} values, for {', '.join(t.name for t in tensors) or 'nothing'}; got {len(values)}")
+            raise FeedError(
+                f"the callable takes {count} values, for {', '.join(t.name for t in tensors) or 'nothing'}; got {len(values)}"
+            )
         arrays = []
         for position, tensor, dtype, scalar in targets:
             value = values[position]
@@ -351,4 +376,3 @@ def _make_function(session: Session, plan: _Plan, tensors: list[Tensor]) -> Call
         return pack(run(arrays, store))
 
     return call
-

@@ -464,4 +464,5 @@ def contiguous_strides(shape: Shape) -> Shape:
 
 def static_size(shape: Shape) -> int | None:
     """Number of elements when every size is known."""
-    return math.prod(shape) if all(isinstance(d, int) for d in shape) else None  # type: ignore[arg-type]
+    sizes = [d for d in shape if isinstance(d, int)]
+    return math.prod(sizes) if len(sizes) == len(shape) else None  # type: ignore[arg-type]

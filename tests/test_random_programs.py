@@ -13,7 +13,17 @@ from graphflow.passes import run_passes
 
 ROWS, COLUMNS = 6, 4
 
-UNARY = [gf.tanh, gf.sigmoid, gf.exp, gf.negative, gf.nn.relu, gf.abs, lambda x: x * 2.0, lambda x: 1.0 - x, lambda x: x * 1.0 + 0.0]
+UNARY = [
+    gf.tanh,
+    gf.sigmoid,
+    gf.exp,
+    gf.negative,
+    gf.nn.relu,
+    gf.abs,
+    lambda x: x * 2.0,
+    lambda x: 1.0 - x,
+    lambda x: x * 1.0 + 0.0,
+]
 BINARY = [gf.add, gf.multiply, gf.subtract, gf.maximum, lambda x, y: gf.where(x > y, x, y * 0.5)]
 REDUCE = [gf.reduce_sum, gf.reduce_max, gf.reduce_mean, gf.logsumexp]
 
@@ -24,7 +34,9 @@ def recipes(draw):
     count = draw(st.integers(3, 14))
     steps = []
     for _ in range(count):
-        kind = draw(st.sampled_from(["unary", "unary", "binary", "binary", "reduce", "transpose", "slice", "softmax", "matmul", "concat"]))
+        kind = draw(
+            st.sampled_from(["unary", "unary", "binary", "binary", "reduce", "transpose", "slice", "softmax", "matmul", "concat"])
+        )
         steps.append((kind, draw(st.integers(0, 99)), draw(st.integers(0, 99)), draw(st.integers(0, 99))))
     return steps, draw(st.lists(st.integers(0, 99), min_size=1, max_size=4)), draw(st.booleans())
 

@@ -21,30 +21,32 @@ from graphflow.ops.movement import broadcast_to, reshape, unbroadcast
 from graphflow.ops.reductions import reduce_any, reduce_sum
 from graphflow.types import Shape, float32
 
+DEEPEST_GUARD = 50  # guards waiting for one another; a longer chain is built at once, as building recurses
+
 
 class Guard:
-    """A condition, broadcastable to the tensor it guards, that is built when it is first asked for.
+    """A condition, broadcastable to the tensor it guards, that is built of those of `parts` when it is first asked for.
 
     `lasting` is what is left of it past a reduction or where broadcasting is undone: all of a `where`, nothing of a `maximum`,
     for which another reduction would cost more than the guard is worth.
     """
 
-    def __init__(self, build: Callable[[], Tensor], lasting: Guard | None = None) -> None:
+    def __init__(self, build: Callable[..., Tensor], *parts: Guard, lasting: Guard | bool | None = None) -> None:
         self._build = build
+        self._parts = parts
         self._mask: Tensor | None = None
-        self.lasting = lasting
-
-    @classmethod
-    def strong(cls, build: Callable[[], Tensor]) -> Guard:
-        """A guard that lasts."""
-        guard = cls(build)
-        guard.lasting = guard
-        return guard
+        self.lasting: Guard | None = self if lasting is True else lasting or None
+        self.depth: int = 1 + max((part.depth for part in parts), default=0)
+        if self.depth > DEEPEST_GUARD:
+            self._settle()
 
     @property
     def mask(self) -> Tensor:
-        if self._mask is None:
-            self._mask = self._build()
+        return self._mask if self._mask is not None else self._settle()
+
+    def _settle(self) -> Tensor:
+        self._mask = self._build(*(part.mask for part in self._parts))
+        self.depth = 0
         return self._mask
 
 
@@ -89,20 +91,19 @@ def either(a: Guard | None, b: Guard | None) -> Guard | None:
     """The guard under which one of two holds."""
     if a is None or b is None:
         return None
-    if a is b:
-        return a
-    build = lambda: logical_or(a.mask, b.mask)  # noqa: E731
-    return Guard.strong(build) if a.lasting is a and b.lasting is b else Guard(build, either(a.lasting, b.lasting))
+    return a if a is b else Guard(logical_or, a, b, lasting=lasting_of(a, b, either))
 
 
 def both(a: Guard | None, b: Guard | None) -> Guard | None:
     """The guard under which both of two hold."""
     if a is None or b is None:
         return a or b
-    if a is b:
-        return a
-    build = lambda: logical_and(a.mask, b.mask)  # noqa: E731
-    return Guard.strong(build) if a.lasting is a and b.lasting is b else Guard(build, both(a.lasting, b.lasting))
+    return a if a is b else Guard(logical_and, a, b, lasting=lasting_of(a, b, both))
+
+
+def lasting_of(a: Guard, b: Guard, combined: Callable[..., Guard | None]) -> Guard | bool | None:
+    """What lasts of the combination of two guards: all of it (True) where all of both lasts."""
+    return True if a.lasting is a and b.lasting is b else combined(a.lasting, b.lasting)
 
 
 # --- one node ----------------------------------------------------------------------------------------------------------
@@ -155,8 +156,7 @@ def selection(node: Node, k: int) -> Guard | None:
     rule = node.op.guards[k] if node.op.guards is not None else None
     if rule is None:
         return None
-    make = Guard.strong if node.op.guards_last else Guard
-    return make(lambda: rule(node.output, *node.inputs))
+    return Guard(lambda: rule(node.output, *node.inputs), lasting=node.op.guards_last)
 
 
 def spread_guard(node: Node, guard: Guard | None) -> Guard | None:
@@ -177,7 +177,7 @@ def guard_of_operand(node: Node, k: int, guard: Guard | None) -> Guard | None:
     kept = guard.lasting
     if kept is None or node.op.access not in (Access.REDUCTION, Access.MOVEMENT):
         return None
-    return Guard.strong(lambda: moved_mask(node, k, kept.mask))
+    return Guard(lambda mask: moved_mask(node, k, mask), kept, lasting=True)
 
 
 def moved_mask(node: Node, k: int, mask: Tensor) -> Tensor:
@@ -200,7 +200,7 @@ def summed_guard(guard: Guard, node: Node, operand: Tensor) -> Guard | None:
     kept = guard.lasting
     if kept is None:
         return None
-    return Guard.strong(lambda: reduce_like(kept.mask, operand.shape, reduce_any))
+    return Guard(lambda mask: reduce_like(mask, operand.shape, reduce_any), kept, lasting=True)
 
 
 # --- broadcasting, undone ----------------------------------------------------------------------------------------------

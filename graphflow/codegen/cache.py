@@ -129,9 +129,11 @@ def _load(text: str, name: str, place: Path, described: str) -> int:
     address = _objects().add_object(code, symbol)
     seconds = time.perf_counter() - started
     _cache.stats = replace(
-        _cache.stats, compiled=_cache.stats.compiled + 1, rebuilt=_cache.stats.rebuilt + (problem is not None),
+        _cache.stats,
+        compiled=_cache.stats.compiled + 1,
+        rebuilt=_cache.stats.rebuilt + (problem is not None),
         compile_seconds=_cache.stats.compile_seconds + seconds,
-    )  # fmt: skip
+    )
     return address
 
 
@@ -158,7 +160,7 @@ def _read_object(path: Path) -> tuple[tuple[bytes, str] | None, str | None]:
 
 
 def _write(path: Path, data: bytes) -> Path:
-    """Write a whole file or none: under another name, then renamed. A folder that cannot be written falls back to a temporary one."""
+    """Write a whole file or none: under another name, then renamed; a temporary folder where this one is closed."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".tmp")

@@ -16,6 +16,7 @@ from graphflow.errors import CompileError
 # Reassociation and contraction are allowed; NaN, infinities and signed zeros keep their meaning.
 FLAGS = {"reassoc", "contract"}
 
+_REPORT = "Please report this: it is a fault of graphflow."
 _POINTER = types.CPointer(types.int64)
 _ARGUMENTS = (_POINTER, _POINTER, types.int64, types.int64)  # buffers, dims, begin, end
 
@@ -23,7 +24,7 @@ _ARGUMENTS = (_POINTER, _POINTER, types.int64, types.int64)  # buffers, dims, be
 class _KernelCompiler(_FunctionCompiler):
     """numba's compiler without its wrappers: they report exceptions through Python, and a kernel raises none."""
 
-    def _customize_flags(self, flags: compiler.Flags) -> compiler.Flags:
+    def _customize_flags(self, flags: Any) -> Any:
         flags.no_cpython_wrapper = True
         flags.no_cfunc_wrapper = True
         flags.no_compile = True  # the entry is added first
@@ -68,14 +69,14 @@ def compile_source(text: str, name: str, path: str, described: str) -> tuple[byt
     except (numba.core.errors.NumbaError, AssertionError, NotImplementedError) as error:
         raise CompileError(
             f"the kernel of {described} could not be compiled",
-            rule=f"Its source is {path}.\nnumba says: {str(error).strip()[:2000]}\nPlease report this: it is a fault of graphflow.",
+            rule=f"Its source is {path}.\nnumba says: {str(error).strip()[:2000]}\n{_REPORT}",
         ) from error
     assert kind == "object"
     missing = unresolved(library)
     if missing:
         raise CompileError(
             f"the kernel of {described} calls {', '.join(missing)}, which a process without numba does not have",
-            rule=f"Its source is {path}.\nPlease report this: it is a fault of graphflow.",
+            rule=f"Its source is {path}.\n{_REPORT}",
         )
     return code, symbol
 

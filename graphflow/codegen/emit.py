@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from graphflow.codegen import scalar
-from graphflow.ir.scalar import Accumulator, Axis, Call, Check, Const, Expr, Load, Select, SizeValue
+from graphflow.ir.scalar import Accumulator, Argument, Axis, Call, Check, Const, Expr, Load, Select, SizeValue
 from graphflow.loop.ir import Kernel, Offset, Role, Store, children, walk
 from graphflow.loop.lower import LANE_TILE
 from graphflow.types import AnySize, DType
@@ -80,7 +80,9 @@ class Emitter:
         self.counts: dict[tuple[Any, ...], int] = {}
         self.key_ids: dict[tuple[Any, ...], int] = {}
         self.keep: list[Expr] = []
-        self.params = {id(b): self.fresh(f"{_PREFIX[role]}{k}") for k, (b, role) in enumerate(zip(kernel.params, kernel.roles, strict=True))}
+        self.params = {
+            id(b): self.fresh(f"{_PREFIX[role]}{k}") for k, (b, role) in enumerate(zip(kernel.params, kernel.roles, strict=True))
+        }
         self.sites = {id(node): k for k, node in enumerate(kernel.checks)}
         self.number = {id(b): k for k, b in enumerate(kernel.params)}
         self.replacements: dict[int, str] = {}  # of loads: a value that is at hand as a local
@@ -104,6 +106,11 @@ class Emitter:
             self.dims.append(size)
         return f"d{self.dims.index(size)}"
 
+    def argument(self, value: int) -> str:
+        """The text of a number that is passed at run time."""
+        argument = LibraryValue("argument", (value,))
+        return self.dim(argument)
+
     # --- structure of values ---------------------------------------------------------------------------------------------
 
     def key(self, expr: Expr) -> tuple[Any, ...]:
@@ -119,6 +126,8 @@ class Emitter:
                 key = ("accumulator", number)
             case Const(value, dtype):
                 key = ("const", repr(value), dtype.name)
+            case Argument(value, dtype):
+                key = ("argument", value, dtype.name)
             case SizeValue(size):
                 key = ("size", size)
             case Call(fn, _, dtype):
@@ -186,6 +195,8 @@ class Emitter:
                 return scalar.literal(value, dtype)
             case SizeValue(size):
                 return self.dim(size)
+            case Argument(value, dtype):
+                return f"{scalar.constructor(dtype)}({self.argument(value)})"
         key = self.key(expr)
         for region in reversed(self.regions):
             if key in region.values:
@@ -244,7 +255,7 @@ class Emitter:
                 if fn in scalar.INDEX:
                     return text
                 return f"{dtype.name}({text})" if dtype.is_integer else text
-            case Check(index, size, site, axis):
+            case Check(index, size, site):
                 return f"checked_index({self.value(index, atom=False)}, {self.dim(size)}, errors, {self.sites[id(site)] + 1})"
             case Offset():
                 return self.offset_text(expr)
@@ -457,7 +468,9 @@ class Emitter:
                 for r in st.reductions:
                     index = self.fresh("lane")
                     self.line(f"for {index} in range({LANE_TILE}):")
-                    self.line(f"    {arrays[r.accumulator.number]}[{index}] = {scalar.literal(r.identity.value, r.identity.dtype)}")
+                    self.line(
+                        f"    {arrays[r.accumulator.number]}[{index}] = {scalar.literal(r.identity.value, r.identity.dtype)}"
+                    )
                 with self.nest(kernel.reduced), lanes() as lane_name:
                     values = [self.value(r.value) for r in st.reductions]
                     for r, v in zip(st.reductions, values, strict=True):
@@ -566,11 +579,75 @@ def clean(name: str) -> str:
     return f"{text}_" if text in _RESERVED or text.startswith(("i0", "i1", "d0", "d1")) else text
 
 
-_RESERVED = frozenset(
-    """and as assert async await break class continue def del elif else except False finally for from global if import in is
-    lambda None nonlocal not or pass raise return True try while with yield buffers dims begin end min max abs bool complex
-    range inf nan start stop count tile unit row rest errors round pow chosen at index lane kernel""".split()
-) | _NUMPY_NAMES
+_RESERVED = (
+    frozenset(
+        [
+            "and",
+            "as",
+            "assert",
+            "async",
+            "await",
+            "break",
+            "class",
+            "continue",
+            "def",
+            "del",
+            "elif",
+            "else",
+            "except",
+            "False",
+            "finally",
+            "for",
+            "from",
+            "global",
+            "if",
+            "import",
+            "in",
+            "is",
+            "lambda",
+            "None",
+            "nonlocal",
+            "not",
+            "or",
+            "pass",
+            "raise",
+            "return",
+            "True",
+            "try",
+            "while",
+            "with",
+            "yield",
+            "buffers",
+            "dims",
+            "begin",
+            "end",
+            "min",
+            "max",
+            "abs",
+            "bool",
+            "complex",
+            "range",
+            "inf",
+            "nan",
+            "start",
+            "stop",
+            "count",
+            "tile",
+            "unit",
+            "row",
+            "rest",
+            "errors",
+            "round",
+            "pow",
+            "chosen",
+            "at",
+            "index",
+            "lane",
+            "kernel",
+        ]
+    )
+    | _NUMPY_NAMES
+)
 
 
 def _closes_at_end(text: str) -> bool:
@@ -586,4 +663,3 @@ def _closes_at_end(text: str) -> bool:
 def emit(kernel: Kernel) -> Source:
     """The source of a kernel, with a comment that says what it computes."""
     return Emitter(kernel).run()
-

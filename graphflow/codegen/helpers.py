@@ -132,29 +132,54 @@ def threefry(key0, key1, counter0, counter1, word):
     key2 = uint32(uint32(0x1BD11BDA) ^ uint32(key0 ^ key1))
     a = uint32(counter0 + key0)
     b = uint32(counter1 + key1)
-    a = uint32(a + b); b = uint32(_rotate(b, 13) ^ a)  # noqa: E702
-    a = uint32(a + b); b = uint32(_rotate(b, 15) ^ a)  # noqa: E702
-    a = uint32(a + b); b = uint32(_rotate(b, 26) ^ a)  # noqa: E702
-    a = uint32(a + b); b = uint32(_rotate(b, 6) ^ a)  # noqa: E702
-    a = uint32(a + key1); b = uint32(b + key2 + uint32(1))  # noqa: E702
-    a = uint32(a + b); b = uint32(_rotate(b, 17) ^ a)  # noqa: E702
-    a = uint32(a + b); b = uint32(_rotate(b, 29) ^ a)  # noqa: E702
-    a = uint32(a + b); b = uint32(_rotate(b, 16) ^ a)  # noqa: E702
-    a = uint32(a + b); b = uint32(_rotate(b, 24) ^ a)  # noqa: E702
-    a = uint32(a + key2); b = uint32(b + key0 + uint32(2))  # noqa: E702
-    a = uint32(a + b); b = uint32(_rotate(b, 13) ^ a)  # noqa: E702
-    a = uint32(a + b); b = uint32(_rotate(b, 15) ^ a)  # noqa: E702
-    a = uint32(a + b); b = uint32(_rotate(b, 26) ^ a)  # noqa: E702
-    a = uint32(a + b); b = uint32(_rotate(b, 6) ^ a)  # noqa: E702
-    a = uint32(a + key0); b = uint32(b + key1 + uint32(3))  # noqa: E702
-    a = uint32(a + b); b = uint32(_rotate(b, 17) ^ a)  # noqa: E702
-    a = uint32(a + b); b = uint32(_rotate(b, 29) ^ a)  # noqa: E702
-    a = uint32(a + b); b = uint32(_rotate(b, 16) ^ a)  # noqa: E702
-    a = uint32(a + b); b = uint32(_rotate(b, 24) ^ a)  # noqa: E702
-    a = uint32(a + key1); b = uint32(b + key2 + uint32(4))  # noqa: E702
-    a = uint32(a + b); b = uint32(_rotate(b, 13) ^ a)  # noqa: E702
-    a = uint32(a + b); b = uint32(_rotate(b, 15) ^ a)  # noqa: E702
-    a = uint32(a + b); b = uint32(_rotate(b, 26) ^ a)  # noqa: E702
-    a = uint32(a + b); b = uint32(_rotate(b, 6) ^ a)  # noqa: E702
-    a = uint32(a + key2); b = uint32(b + key0 + uint32(5))  # noqa: E702
+    a = uint32(a + b)
+    b = uint32(_rotate(b, 13) ^ a)
+    a = uint32(a + b)
+    b = uint32(_rotate(b, 15) ^ a)
+    a = uint32(a + b)
+    b = uint32(_rotate(b, 26) ^ a)
+    a = uint32(a + b)
+    b = uint32(_rotate(b, 6) ^ a)
+    a = uint32(a + key1)
+    b = uint32(b + key2 + uint32(1))
+    a = uint32(a + b)
+    b = uint32(_rotate(b, 17) ^ a)
+    a = uint32(a + b)
+    b = uint32(_rotate(b, 29) ^ a)
+    a = uint32(a + b)
+    b = uint32(_rotate(b, 16) ^ a)
+    a = uint32(a + b)
+    b = uint32(_rotate(b, 24) ^ a)
+    a = uint32(a + key2)
+    b = uint32(b + key0 + uint32(2))
+    a = uint32(a + b)
+    b = uint32(_rotate(b, 13) ^ a)
+    a = uint32(a + b)
+    b = uint32(_rotate(b, 15) ^ a)
+    a = uint32(a + b)
+    b = uint32(_rotate(b, 26) ^ a)
+    a = uint32(a + b)
+    b = uint32(_rotate(b, 6) ^ a)
+    a = uint32(a + key0)
+    b = uint32(b + key1 + uint32(3))
+    a = uint32(a + b)
+    b = uint32(_rotate(b, 17) ^ a)
+    a = uint32(a + b)
+    b = uint32(_rotate(b, 29) ^ a)
+    a = uint32(a + b)
+    b = uint32(_rotate(b, 16) ^ a)
+    a = uint32(a + b)
+    b = uint32(_rotate(b, 24) ^ a)
+    a = uint32(a + key1)
+    b = uint32(b + key2 + uint32(4))
+    a = uint32(a + b)
+    b = uint32(_rotate(b, 13) ^ a)
+    a = uint32(a + b)
+    b = uint32(_rotate(b, 15) ^ a)
+    a = uint32(a + b)
+    b = uint32(_rotate(b, 26) ^ a)
+    a = uint32(a + b)
+    b = uint32(_rotate(b, 6) ^ a)
+    a = uint32(a + key2)
+    b = uint32(b + key0 + uint32(5))
     return a if word == 0 else b

@@ -84,7 +84,9 @@ def _lower_get(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     kind = sig.args[0]
     pointer = _address(context, builder, kind, args[0], args[1])
     loaded = builder.load(pointer)
-    loaded.align = context.get_abi_sizeof(pointer.type.pointee) if not isinstance(kind.dtype, types.Complex) else kind.dtype.bitwidth // 16
+    loaded.align = (
+        context.get_abi_sizeof(pointer.type.pointee) if not isinstance(kind.dtype, types.Complex) else kind.dtype.bitwidth // 16
+    )
     if not isinstance(kind.dtype, types.Complex):
         _tag(builder, loaded, kind.scope)
     if isinstance(kind.dtype, types.Boolean):
@@ -198,9 +200,22 @@ def call_address(typing_context: Any, address: Any, a: Any, b: Any, c: Any, d: A
 def _gemm(dtype: types.Type, llvm: Any) -> Any:
     @intrinsic
     def gemm(
-        typing_context: Any, address: Any, transpose_a: Any, transpose_b: Any, m: Any, n: Any, k: Any, alpha: Any, a: Any, lda: Any,
-        b: Any, ldb: Any, beta: Any, c: Any, ldc: Any,
-    ) -> Any:  # fmt: skip
+        typing_context: Any,
+        address: Any,
+        transpose_a: Any,
+        transpose_b: Any,
+        m: Any,
+        n: Any,
+        k: Any,
+        alpha: Any,
+        a: Any,
+        lda: Any,
+        b: Any,
+        ldb: Any,
+        beta: Any,
+        c: Any,
+        ldc: Any,
+    ) -> Any:
         """C = alpha op(A) op(B) + beta C through a row-major `cblas_?gemm` at an address; A, B, C are addresses."""
         i = types.int64
 

@@ -34,12 +34,11 @@ def tile_shape(rows: int, columns: int, depth: int) -> tuple[int, int]:
 
 
 LIBRARY_VALUES: dict[str, Callable[..., int]] = {
+    "argument": lambda value: value,
     "tile_rows": lambda m, n, k: tile_shape(m, n, k)[0],
     "tile_columns": lambda m, n, k: tile_shape(m, n, k)[1],
     "tiles": lambda batch, m, n, k: batch * -(-m // tile_shape(m, n, k)[0]) * -(-n // tile_shape(m, n, k)[1]) if m and n else 0,
 }
-
-
 
 
 def emit_library(kernel: Kernel) -> Source:
@@ -67,17 +66,18 @@ def emit_matmul(kernel: Kernel, root: Node) -> Source:
     emitter.count_uses([s.value for s in followers])
     address = dim(LibraryValue(f"gemm_{suffix}"))
     with emitter.loop("for unit in range(begin, end):", (), ()):
-        line(f"across = index_div({dim(n)} + {dim(LibraryValue('tile_columns', (m, n, k)))} - 1, {dim(LibraryValue('tile_columns', (m, n, k)))})")
-        line(f"down = index_div({dim(m)} + {dim(LibraryValue('tile_rows', (m, n, k)))} - 1, {dim(LibraryValue('tile_rows', (m, n, k)))})")
+        tile_rows, tile_columns = (dim(LibraryValue(name, (m, n, k))) for name in ("tile_rows", "tile_columns"))
+        line(f"across = index_div({dim(n)} + {tile_columns} - 1, {tile_columns})")
+        line(f"down = index_div({dim(m)} + {tile_rows} - 1, {tile_rows})")
         line("tile = index_mod(unit, across * down)")
         axes = list(emitter.kernel.rows)
         if batch:
             line("matrix = index_div(unit, across * down)")
             emitter.unravel("matrix", axes[:-2])
-        line(f"row_start = index_div(tile, across) * {dim(LibraryValue('tile_rows', (m, n, k)))}")
-        line(f"column_start = index_mod(tile, across) * {dim(LibraryValue('tile_columns', (m, n, k)))}")
-        line(f"rows = min({dim(LibraryValue('tile_rows', (m, n, k)))}, {dim(m)} - row_start)")
-        line(f"columns = min({dim(LibraryValue('tile_columns', (m, n, k)))}, {dim(n)} - column_start)")
+        line(f"row_start = index_div(tile, across) * {tile_rows}")
+        line(f"column_start = index_mod(tile, across) * {tile_columns}")
+        line(f"rows = min({tile_rows}, {dim(m)} - row_start)")
+        line(f"columns = min({tile_columns}, {dim(n)} - column_start)")
 
         def place(operand: int, start: str) -> str:
             tensor, number = root.inputs[operand], kernel.params.index(kernel.operands[operand])
@@ -97,12 +97,10 @@ def emit_matmul(kernel: Kernel, root: Node) -> Source:
         )
         if followers and update is None:
             i, j = axes[-2], axes[-1]
-            with emitter.loop("for i in range(row_start, row_start + rows):", [i], ["i"]):
-                with emitter.loop("for j in range(column_start, column_start + columns):", [j], ["j"]):
-                    emitter.stores(followers)
-    source = Source(emitter.text(), tuple(emitter.dims), LibraryValue("tiles", (product(batch), m, n, k)), kernel)
-    return source
-
+            row_loop = emitter.loop("for i in range(row_start, row_start + rows):", [i], ["i"])
+            with row_loop, emitter.loop("for j in range(column_start, column_start + columns):", [j], ["j"]):
+                emitter.stores(followers)
+    return Source(emitter.text(), tuple(emitter.dims), LibraryValue("tiles", (product(batch), m, n, k)), kernel)
 
 
 def batch_offset(tensor: Tensor, batch_axes: Sequence[Axis]) -> Offset:
@@ -110,7 +108,6 @@ def batch_offset(tensor: Tensor, batch_axes: Sequence[Axis]) -> Offset:
     batch_shape: Shape = tuple(a.extent for a in batch_axes)
     index = broadcast_index(tuple(batch_axes), tensor.shape[:-2], batch_shape)
     return flat_offset([*index, as_index(0), as_index(0)], tensor.shape)
-
 
 
 def emit_scatter_add(kernel: Kernel, root: Node) -> Source:
@@ -127,7 +124,9 @@ def emit_scatter_add(kernel: Kernel, root: Node) -> Source:
     def element(text: str) -> str:
         return f"load_{'f16' if dtype.name == 'float16' else 'bf16'}({text})" if dtype.bits == 16 and dtype.is_floating else text
 
-    total = emitter.combine("add", dtype, element(f"{out_name}[place * {dim(inner)} + j]"), element(f"{update_name}[n * {dim(inner)} + j]"))
+    total = emitter.combine(
+        "add", dtype, element(f"{out_name}[place * {dim(inner)} + j]"), element(f"{update_name}[n * {dim(inner)} + j]")
+    )
     zero = scalar.literal(0, dtype)
     if dtype.bits == 16 and dtype.is_floating:
         half = "f16" if dtype.name == "float16" else "bf16"

@@ -17,7 +17,9 @@ import numpy as np
 from graphflow.codegen.emit import Source
 from graphflow.codegen.scalar import SUFFIX
 
-_DTYPES = {suffix: np.dtype("bool" if name == "bool" else name) for name, suffix in SUFFIX.items() if name not in ("float16", "bfloat16")}
+_DTYPES = {
+    suffix: np.dtype("bool" if name == "bool" else name) for name, suffix in SUFFIX.items() if name not in ("float16", "bfloat16")
+}
 
 
 class CheckedBuffer:
@@ -45,7 +47,22 @@ class CheckedBuffer:
         return CheckedBuffer(self.array, self.start + size // self.array.itemsize)
 
 
-def _gemm(address: int, ta: int, tb: int, m: int, n: int, k: int, alpha: Any, a: Any, lda: int, b: Any, ldb: int, beta: Any, c: Any, ldc: int) -> None:
+def _gemm(
+    address: int,
+    ta: int,
+    tb: int,
+    m: int,
+    n: int,
+    k: int,
+    alpha: Any,
+    a: Any,
+    lda: int,
+    b: Any,
+    ldb: int,
+    beta: Any,
+    c: Any,
+    ldc: int,
+) -> None:
     def matrix(buffer: CheckedBuffer, rows: int, columns: int, leading: int) -> np.ndarray:
         buffer._at(buffer.start + max(0, (rows - 1) * leading + columns - 1))
         item = buffer.array.itemsize

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from functools import lru_cache
+from functools import cache
+from typing import Any
 
 from graphflow.ops.declare import REGISTRY
 from graphflow.types import DType
@@ -32,7 +33,7 @@ def spelling(fn: str, dtype: DType) -> str:
     return template.replace("{t}", SUFFIX[dtype.compute.name]).replace("{T}", constructor(dtype))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _template(fn: str, kind: str) -> str:
     scalar = REGISTRY[fn].scalar
     if isinstance(scalar, str):
@@ -46,21 +47,23 @@ def constructor(dtype: DType) -> str:
     return "bool" if dtype.is_bool else dtype.compute.name
 
 
-def literal(value: object, dtype: DType) -> str:
+def literal(value: Any, dtype: DType) -> str:
     """A typed number: `float32(0.5)`, `True`, `float64(inf)`."""
     if dtype.is_bool:
         return str(bool(value))
     name = constructor(dtype)
     if dtype.is_complex:
-        number = complex(value)  # type: ignore[arg-type]
-        return f"{name}(complex({number.real!r}, {number.imag!r}))" if all(map(math.isfinite, (number.real, number.imag))) else (
-            f"{name}(complex({_real(number.real)}, {_real(number.imag)}))"
+        number = complex(value)
+        return (
+            f"{name}(complex({number.real!r}, {number.imag!r}))"
+            if all(map(math.isfinite, (number.real, number.imag)))
+            else (f"{name}(complex({_real(number.real)}, {_real(number.imag)}))")
         )
     if dtype.is_floating:
-        return f"{name}({_real(float(value))})"  # type: ignore[arg-type]
-    if name == "int64" and -(2**31) <= int(value) < 2**31:  # type: ignore[call-overload]
-        return str(int(value))  # type: ignore[call-overload]
-    return f"{name}({int(value)})"  # type: ignore[call-overload]
+        return f"{name}({_real(float(value))})"
+    if name == "int64" and -(2**31) <= int(value) < 2**31:
+        return str(int(value))
+    return f"{name}({int(value)})"
 
 
 def _real(value: float) -> str:
@@ -82,7 +85,11 @@ def cast(value: str, source: DType, target: DType) -> str:
         value = f"{value}.real"
     if target.is_complex:
         part = "float32" if target.name == "complex64" else "float64"
-        return f"{constructor(target)}({value})" if source.is_complex else f"{constructor(target)}(complex({part}({value}), {part}(0)))"
+        return (
+            f"{constructor(target)}({value})"
+            if source.is_complex
+            else f"{constructor(target)}(complex({part}({value}), {part}(0)))"
+        )
     if source.is_floating and target.is_integer:
         return f"float_to_{SUFFIX[target.name]}({value})"
     return f"{constructor(target)}({value})"

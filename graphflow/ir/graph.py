@@ -108,9 +108,18 @@ class Graph:
                 rule="Build everything before finalize(); a node built in a loop makes the graph grow at every step.",
             )
         node = Node(
-            op, inputs, attributes, types, name if isinstance(name, UniqueName) else self.unique_name(name or op.name),
-            location, next(_node_numbers), self, state.control, constraints, state.twin,
-        )  # fmt: skip
+            op,
+            inputs,
+            attributes,
+            types,
+            name if isinstance(name, UniqueName) else self.unique_name(name or op.name),
+            location,
+            next(_node_numbers),
+            self,
+            state.control,
+            constraints,
+            state.twin,
+        )
         with self._lock:
             self._nodes[node.name] = node
         return node
@@ -144,11 +153,20 @@ class ScratchGraph(Graph):
     def unique_name(self, name: str) -> UniqueName:
         return UniqueName(name)
 
-    def add(self, op: Op, inputs: tuple[Tensor, ...], attributes: Attrs, types: tuple[TensorType, ...],
-            constraints: tuple[Constraint, ...] = (), name: str | None = None) -> Node:  # fmt: skip
+    def add(
+        self,
+        op: Op,
+        inputs: tuple[Tensor, ...],
+        attributes: Attrs,
+        types: tuple[TensorType, ...],
+        constraints: tuple[Constraint, ...] = (),
+        name: str | None = None,
+    ) -> Node:
         state = _state()
         location = state.location or user_location()
-        return Node(op, inputs, attributes, types, name or op.name, location, next(_node_numbers), self, (), constraints, state.twin)
+        return Node(
+            op, inputs, attributes, types, name or op.name, location, next(_node_numbers), self, (), constraints, state.twin
+        )
 
 
 @dataclass(frozen=True)
@@ -173,7 +191,7 @@ def _state() -> _State:
 
 
 @contextmanager
-def _changed(**changes: Any) -> Iterator[None]:
+def changed_state(**changes: Any) -> Iterator[None]:
     before = _state()
     _local.state = replace(before, **changes)
     try:
@@ -196,7 +214,7 @@ def reset_default_graph() -> None:
 
 @contextmanager
 def _default_graph(graph: Graph) -> Iterator[Graph]:
-    with _changed(graph=graph, scopes=(), control=()):
+    with changed_state(graph=graph, scopes=(), control=()):
         yield graph
 
 
@@ -204,7 +222,7 @@ def _default_graph(graph: Graph) -> Iterator[Graph]:
 def name_scope(name: str) -> Iterator[str]:
     """Names built inside begin with `name/`; the scope's own name is made unique."""
     full = get_default_graph().unique_name(name)
-    with _changed(scopes=tuple(full.split("/"))):
+    with changed_state(scopes=tuple(full.split("/"))):
         yield full + "/"
 
 
@@ -217,14 +235,14 @@ def control_dependencies(dependencies: Sequence[Any]) -> Iterator[None]:
         if not isinstance(node, Node):
             raise GraphError(f"control_dependencies takes tensors and operations, not {item!r}")
         nodes.append(node)
-    with _changed(control=(*_state().control, *nodes)):
+    with changed_state(control=(*_state().control, *nodes)):
         yield
 
 
 @contextmanager
 def derived_from(node: Node, *, gradient: bool = False) -> Iterator[None]:
     """Nodes built inside carry the line of `node`; gradient nodes also remember it as their forward twin."""
-    with _changed(location=node.location, twin=node if gradient else _state().twin):
+    with changed_state(location=node.location, twin=node if gradient else _state().twin):
         yield
 
 
@@ -232,7 +250,7 @@ def derived_from(node: Node, *, gradient: bool = False) -> Iterator[None]:
 def scratch() -> Iterator[ScratchGraph]:
     """Nodes built inside belong to a pass: they are kept only by the program that refers to them."""
     graph = ScratchGraph()
-    with _changed(scratch=graph, control=(), scopes=()):
+    with changed_state(scratch=graph, control=(), scopes=()):
         yield graph
 
 

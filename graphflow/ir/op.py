@@ -254,7 +254,9 @@ def convert_operands(op: Op, operands: Sequence[Any]) -> tuple[Tensor, ...]:
     found = [as_tensor_or_none(x) for x in operands]
     shared = next((t.dtype for t, label in zip(found, labels, strict=True) if t is not None and label in op.common), None)
     if shared is None:
-        shared = widest_literal([x for x, t, label in zip(operands, found, labels, strict=True) if t is None and label in op.common])
+        shared = widest_literal(
+            [x for x, t, label in zip(operands, found, labels, strict=True) if t is None and label in op.common]
+        )
     result = []
     for operand, tensor, label in zip(operands, found, labels, strict=True):
         if tensor is None:
@@ -350,7 +352,9 @@ def number_array(value: Any) -> np.ndarray:
         raise DTypeError(f"{_shorten(value)} is no array of numbers: {error}") from None
     if array.dtype.kind not in "biufc":
         what = {"U": "a text", "S": "bytes", "O": "an object"}.get(array.dtype.kind, f"of dtype {array.dtype}")
-        raise DTypeError(f"{_shorten(value)} is {what}, not a number", rule="Operands are tensors, numbers, or arrays of numbers.")
+        raise DTypeError(
+            f"{_shorten(value)} is {what}, not a number", rule="Operands are tensors, numbers, or arrays of numbers."
+        )
     return array
 
 
@@ -387,5 +391,7 @@ def convert_to_tensor(value: Any, dtype: Any = None) -> Tensor:
     if tensor is None:
         return literal(value, wanted)
     if wanted is not None and tensor.dtype != wanted:
-        raise DTypeError(f"{tensor.name} is {tensor.dtype}, not {wanted}", operands={"value": tensor}, rule=f"Use gf.cast(x, gf.{wanted}).")
+        raise DTypeError(
+            f"{tensor.name} is {tensor.dtype}, not {wanted}", operands={"value": tensor}, rule=f"Use gf.cast(x, gf.{wanted})."
+        )
     return tensor

@@ -69,6 +69,14 @@ class Const(Expr):
 
 
 @dataclass(frozen=True, eq=False)
+class Argument(Expr):
+    """A number that the kernel is given when it runs, so that another one compiles nothing: a random seed."""
+
+    value: int
+    dtype: DType
+
+
+@dataclass(frozen=True, eq=False)
 class SizeValue(Expr):
     """A size as a number: a literal, or a run-time argument of the kernel."""
 
@@ -129,7 +137,7 @@ class Accumulator(Expr):
 class Reader:
     """An operand as an element rule sees it: call it with an index to get its element there."""
 
-    __slots__ = ("type", "_read")
+    __slots__ = ("_read", "type")
 
     def __init__(self, type: TensorType, read: Callable[[tuple[Expr, ...]], Expr]) -> None:
         self.type = type
@@ -203,7 +211,12 @@ def index_div(fn: str, a: Expr, size: AnySize) -> Expr:
 def _split(a: Expr, size: AnySize) -> tuple[Expr, Expr] | None:
     """(q, r) with a == q*size + r and 0 <= r < size, where the form of `a` shows them."""
     if not (isinstance(a, Call) and a.fn == "index_add"):
-        if isinstance(a, Call) and a.fn == "index_mul" and isinstance(a.args[1], Const | SizeValue) and size_of(a.args[1]) == size:
+        if (
+            isinstance(a, Call)
+            and a.fn == "index_mul"
+            and isinstance(a.args[1], Const | SizeValue)
+            and size_of(a.args[1]) == size
+        ):
             return a.args[0], Const(0, int64)
         return None
     high, low = a.args
@@ -224,7 +237,12 @@ def upper_bound(index: Expr) -> AnySize | None:
     if isinstance(index, Call) and index.fn == "index_add":
         high, low = index.args
         bound = upper_bound(low)
-        if bound is not None and isinstance(high, Call) and high.fn == "index_mul" and isinstance(high.args[1], Const | SizeValue):
+        if (
+            bound is not None
+            and isinstance(high, Call)
+            and high.fn == "index_mul"
+            and isinstance(high.args[1], Const | SizeValue)
+        ):
             outer = upper_bound(high.args[0])
             if outer is not None and size_of(high.args[1]) == bound:
                 return outer * bound

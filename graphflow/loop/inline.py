@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 from graphflow.ir.op import Access, Op
-from graphflow.ir.scalar import Accumulator, Axis, Call, Check, Const, Expr, Load, Reader, Select, SizeValue
+from graphflow.ir.scalar import Accumulator, Argument, Axis, Call, Check, Const, Expr, Load, Reader, Select, SizeValue
 from graphflow.ir.tensor import Node, Tensor
 from graphflow.loop.ir import Offset, children, replace_children
 from graphflow.ops.declare import broadcast_index
@@ -36,7 +36,7 @@ def scalar_constant(tensor: Tensor) -> Const | None:
     return Const(value, tensor.dtype)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _wants_type(op: Op) -> bool:
     return op.element_rule is not None and "out_type" in inspect.signature(op.element_rule).parameters
 
@@ -114,6 +114,8 @@ def _key(expr: Expr, parts: tuple[int, ...]) -> tuple[Any, ...]:
             return ("same", id(expr))
         case Const(value, dtype):
             return ("const", repr(value), dtype.name)
+        case Argument(value, dtype):
+            return ("argument", value, dtype.name)
         case SizeValue(size):
             return ("size", size)
         case Call(fn, _, dtype):

@@ -47,7 +47,9 @@ def _inputs(kernel: Kernel) -> list[Buffer]:
     return [b for b, role in zip(kernel.params, kernel.roles, strict=True) if role is Role.INPUT and b.tensor is not None]
 
 
-def _may_overwrite(buffer: Buffer, output: Tensor, committed: dict[Tensor, Tensor], kept: set[Tensor], k: int, last_failing: int) -> bool:
+def _may_overwrite(
+    buffer: Buffer, output: Tensor, committed: dict[Tensor, Tensor], kept: set[Tensor], k: int, last_failing: int
+) -> bool:
     """Is the input dead after this kernel, and nobody's but ours?"""
     tensor = buffer.tensor
     assert tensor is not None
@@ -110,9 +112,13 @@ def _merge(kernel: Kernel, output: Buffer, buffer: Buffer) -> Kernel:
 
     stages = tuple(Stage(st.reductions, tuple(moved(s) for s in st.stores)) for st in kernel.stages)
     merged = replace(
-        kernel, params=tuple(b for b, _ in pairs), roles=tuple(r for _, r in pairs), stages=stages,
-        finals=tuple(moved(s) for s in kernel.finals), operands=tuple(buffer if b is output else b for b in kernel.operands),
-    )  # fmt: skip
+        kernel,
+        params=tuple(b for b, _ in pairs),
+        roles=tuple(r for _, r in pairs),
+        stages=stages,
+        finals=tuple(moved(s) for s in kernel.finals),
+        operands=tuple(buffer if b is output else b for b in kernel.operands),
+    )
     return _reload(merged, output, buffer)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from graphflow.ir.scalar import Accumulator, Axis, Call, Check, Const, Expr, Load, Select, SizeValue
+from graphflow.ir.scalar import Accumulator, Argument, Axis, Call, Check, Const, Expr, Load, Select, SizeValue
 from graphflow.ir.tensor import Node, Tensor
 from graphflow.types import AnySize, DType, Shape, int64
 
@@ -138,7 +138,7 @@ def children(expr: Expr) -> tuple[Expr, ...]:
             return (expr.index,)
         case Offset():
             return tuple(atom for atom, _ in expr.terms)
-        case Axis() | Const() | SizeValue() | Accumulator():
+        case Axis() | Const() | SizeValue() | Accumulator() | Argument():
             return ()
         case _:
             raise AssertionError(f"no scalar expression: {expr!r}")

@@ -16,7 +16,9 @@ from graphflow.loop.lower import _Lowering, make_kernel, store_of
 from graphflow.types import AnySize, DType
 
 
-def lower_library(group: FusionGroup, buffers: Callable[[Tensor], Buffer], scratch: Callable[[str, DType, AnySize], Buffer]) -> list[Kernel]:
+def lower_library(
+    group: FusionGroup, buffers: Callable[[Tensor], Buffer], scratch: Callable[[str, DType, AnySize], Buffer]
+) -> list[Kernel]:
     """The kernel of a library group: its node, then its elementwise followers as stores."""
     root = group.root
     assert root is not None
@@ -33,7 +35,9 @@ def lower_library(group: FusionGroup, buffers: Callable[[Tensor], Buffer], scrat
     return [replace(kernel, params=tuple(params), roles=roles, checks=checks, operands=operands)]
 
 
-def raw_result(group: FusionGroup, root: Node, buffers: Callable[[Tensor], Buffer], scratch: Callable[[str, DType, AnySize], Buffer]) -> Buffer:
+def raw_result(
+    group: FusionGroup, root: Node, buffers: Callable[[Tensor], Buffer], scratch: Callable[[str, DType, AnySize], Buffer]
+) -> Buffer:
     """Where the library call writes: the node's own buffer, or that of a follower of the same size and dtype."""
     if root.output in group.outputs:
         return buffers(root.output)

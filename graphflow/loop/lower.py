@@ -103,7 +103,9 @@ class _Lowering:
         self.accumulators[node.output] = accumulator
 
 
-def lower_group(group: FusionGroup, buffers: Callable[[Tensor], Buffer], scratch: Callable[[str, DType, AnySize], Buffer]) -> list[Kernel]:
+def lower_group(
+    group: FusionGroup, buffers: Callable[[Tensor], Buffer], scratch: Callable[[str, DType, AnySize], Buffer]
+) -> list[Kernel]:
     """The kernels of a loop group: one, or two for a full reduction (partial results, then their combination)."""
     lowering = _Lowering(group, buffers)
     for node in group.members:
@@ -138,7 +140,17 @@ def store_of(lowering: _Lowering, tensor: Tensor) -> Store:
 def map_kernel(group: FusionGroup, lowering: _Lowering, stores: list[Store], checks: tuple[Node, ...]) -> Kernel:
     """An elementwise kernel: every axis is parallel, the innermost one is the loop that vectorises."""
     (axes,), _, stores = merge_axes([list(lowering.domain)], [], stores)
-    return make_kernel(group, "map", axes, [], [], [Stage((), tuple(stores))], [], product([a.extent for a in axes[:-1]]) if len(axes) > 1 else (axes[0].extent if axes else 1), checks)
+    return make_kernel(
+        group,
+        "map",
+        axes,
+        [],
+        [],
+        [Stage((), tuple(stores))],
+        [],
+        product([a.extent for a in axes[:-1]]) if len(axes) > 1 else (axes[0].extent if axes else 1),
+        checks,
+    )
 
 
 def classes(lowering: _Lowering) -> tuple[list[Axis], list[Axis], list[Axis]]:
@@ -204,9 +216,12 @@ def _is_dear(value: Expr) -> bool:
 
 
 def chunk_kernels(
-    group: FusionGroup, lowering: _Lowering, stores: list[Store], checks: tuple[Node, ...],
+    group: FusionGroup,
+    lowering: _Lowering,
+    stores: list[Store],
+    checks: tuple[Node, ...],
     scratch: Callable[[str, DType, AnySize], Buffer],
-) -> list[Kernel]:  # fmt: skip
+) -> list[Kernel]:
     """A full reduction: units of CHUNK elements each write a partial result, a second kernel combines them in order."""
     late = [s for s in stores if any(isinstance(e, Accumulator) for e in walk([s.value])) or not _varies(s)]
     early = [s for s in stores if s not in late]
@@ -233,9 +248,17 @@ def _varies(store: Store) -> bool:
 
 
 def make_kernel(
-    group: FusionGroup, form: str, rows: Sequence[Axis], reduced: Sequence[Axis], lanes: Sequence[Axis], stages: Sequence[Stage],
-    finals: Sequence[Store], extent: AnySize, checks: tuple[Node, ...], chunk: int = 0,
-) -> Kernel:  # fmt: skip
+    group: FusionGroup,
+    form: str,
+    rows: Sequence[Axis],
+    reduced: Sequence[Axis],
+    lanes: Sequence[Axis],
+    stages: Sequence[Stage],
+    finals: Sequence[Store],
+    extent: AnySize,
+    checks: tuple[Node, ...],
+    chunk: int = 0,
+) -> Kernel:
     """A kernel with its parameters collected: buffers read, then buffers written."""
     stores = [s for st in stages for s in st.stores] + list(finals)
     roots = [s.value for s in stores] + [s.offset for s in stores] + [r.value for st in stages for r in st.reductions]
@@ -246,9 +269,20 @@ def make_kernel(
     sites = {id(e.site) for e in walk(roots) if isinstance(e, Check)}
     used = tuple(n for n in checks if id(n) in sites)
     return Kernel(
-        group.name, form, tuple(params), tuple(roles), tuple(rows), tuple(reduced), tuple(lanes), tuple(stages), tuple(finals),
-        extent, group, chunk, used,
-    )  # fmt: skip
+        group.name,
+        form,
+        tuple(params),
+        tuple(roles),
+        tuple(rows),
+        tuple(reduced),
+        tuple(lanes),
+        tuple(stages),
+        tuple(finals),
+        extent,
+        group,
+        chunk,
+        used,
+    )
 
 
 # --- merging axes ---------------------------------------------------------------------------------------------------------
@@ -335,4 +369,3 @@ def _rewriter(replacement: Mapping[int, Expr]) -> Callable[[Expr], Expr]:
         return done[id(root)]
 
     return rewrite
-

@@ -406,7 +406,7 @@ def launch_order(groups: Sequence[_Group]) -> list[_Group]:
 
 def finish(partitioner: Partitioner) -> tuple[FusionGroup, ...]:
     """The groups as values: what is read from memory, what is computed inside, in launch order."""
-    result = []
+    result: list[FusionGroup] = []
     for group in launch_order(partitioner.all):
         members: dict[Node, None] = {}
         for node in group.solids:
@@ -425,10 +425,17 @@ def finish(partitioner: Partitioner) -> tuple[FusionGroup, ...]:
             reads = {**{storage(t): None for t in group.root.inputs}, **{t: None for t in reads if t not in group.root.inputs}}
         result.append(
             FusionGroup(
-                len(result), group.kind, group.shape, group.axes, tuple(members), tuple(reads), tuple(group.outputs),
-                tuple(dict.fromkeys(group.remarks)), group.root,
+                len(result),
+                group.kind,
+                group.shape,
+                group.axes,
+                tuple(members),
+                tuple(reads),
+                tuple(group.outputs),
+                tuple(dict.fromkeys(group.remarks)),
+                group.root,
             )
-        )  # fmt: skip
+        )
     return tuple(result)
 
 

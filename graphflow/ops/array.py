@@ -87,8 +87,9 @@ def range_(start: Any, limit: Any = None, delta: Any = 1, dtype: Any = None) -> 
     whole = all(isinstance(v, int | Size) for v in (low, high, step))
     wanted = as_dtype(dtype) if dtype is not None else (int32 if whole else float32)
     if whole:
-        span = (high - low) if step > 0 else (low - high)
-        count = size_max(0, floordiv(span + (abs(step) - 1), abs(step)))
+        span: Any = (high - low) if step > 0 else (low - high)
+        stride = abs(int(step))
+        count = size_max(0, floordiv(span + (stride - 1), stride))
         wide = int64
     else:
         count = max(0, math.ceil((high - low) / step))

@@ -77,11 +77,23 @@ def op(
         operands, variadic, attributes = _parameters(rule)
         return _register(
             Op(
-                rule.__name__.rstrip("_"), rule, access=access, reference=reference, operands=operands, variadic=variadic,
-                attributes=attributes, common=common, doc=inspect.getdoc(rule) or "", cost=cost, differentiable=differentiable,
-                combine=combine, fails=fails, scalar=scalar, linear=linear or access is Access.MOVEMENT,
+                rule.__name__.rstrip("_"),
+                rule,
+                access=access,
+                reference=reference,
+                operands=operands,
+                variadic=variadic,
+                attributes=attributes,
+                common=common,
+                doc=inspect.getdoc(rule) or "",
+                cost=cost,
+                differentiable=differentiable,
+                combine=combine,
+                fails=fails,
+                scalar=scalar,
+                linear=linear or access is Access.MOVEMENT,
             )
-        )  # fmt: skip
+        )
 
     return decorate
 
@@ -101,8 +113,9 @@ def elementwise(
     """An op of the elementwise family: operands broadcast and share a dtype of one of `kinds`; the body is the docstring.
 
     `scalar` is the spelling of one element in a kernel: `{0}`, `{1}` are the operands, `{t}` is the suffix of their dtype
-    (f32, i64, u8, c64 ...) as in the helpers of `codegen.vector_math`; a dict gives a spelling per kind. `result` the dtype of the result (that of the operands unless given), `domain` the
-    range samples are drawn from, `common` the operands that share a dtype (all unless given), `cost` its price in additions.
+    (f32, i64, u8, c64 ...) as in the helpers of `codegen.vector_math`, `{T}` its constructor; a dict gives a spelling per kind.
+    `result` is the dtype of the result (that of the operands unless given), `domain` the range samples are drawn from, `common`
+    the operands that share a dtype (all unless given), `cost` its price in additions.
     """
 
     def decorate(function: Callable[..., Any]) -> Op:
@@ -120,16 +133,29 @@ def elementwise(
                 )
             dtype = dtypes.pop()
             if dtype.kind not in kinds.split():
-                raise DTypeError(f"no {function.__name__.rstrip('_')} of {dtype}", rule=f"It takes {_kinds_text(kinds)}; use gf.cast(x, dtype).")
+                raise DTypeError(
+                    f"no {function.__name__.rstrip('_')} of {dtype}",
+                    rule=f"It takes {_kinds_text(kinds)}; use gf.cast(x, dtype).",
+                )
             shape = broadcast_type_shapes(*(t.shape for t in types))
             out = dtype if result is None else result if isinstance(result, DType) else result(dtype)
             return TensorType(shape, out)
 
         made = Op(
-            function.__name__.rstrip("_"), rule, access=Access.ELEMENTWISE, reference=reference, operands=operands,
-            attributes=attributes, common=shared, doc=inspect.getdoc(function) or "", cost=cost, domain=domain,
-            differentiable=differentiable, scalar=scalar, linear=linear,
-        )  # fmt: skip
+            function.__name__.rstrip("_"),
+            rule,
+            access=Access.ELEMENTWISE,
+            reference=reference,
+            operands=operands,
+            attributes=attributes,
+            common=shared,
+            doc=inspect.getdoc(function) or "",
+            cost=cost,
+            domain=domain,
+            differentiable=differentiable,
+            scalar=scalar,
+            linear=linear,
+        )
         made.kinds = tuple(kinds.split())  # type: ignore[attr-defined]
         return _register(made)
 
@@ -177,7 +203,13 @@ def public(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _kinds_text(kinds: str) -> str:
-    words = {"bool": "bool", "int": "signed integers", "uint": "unsigned integers", "float": "floats", "complex": "complex numbers"}
+    words = {
+        "bool": "bool",
+        "int": "signed integers",
+        "uint": "unsigned integers",
+        "float": "floats",
+        "complex": "complex numbers",
+    }
     return ", ".join(words[k] for k in kinds.split())
 
 
@@ -207,7 +239,10 @@ def check_axis(axis: int, rank: int, what: str = "axis") -> int:
         raise DTypeError(f"{what} {axis!r} is no whole number")
     axis = axis.__index__()
     if not -rank <= axis < rank:
-        raise ShapeError(f"{what} {axis} is outside a tensor of rank {rank}", rule=f"{what} counts from {-rank} to {rank - 1}." if rank else None)
+        raise ShapeError(
+            f"{what} {axis} is outside a tensor of rank {rank}",
+            rule=f"{what} counts from {-rank} to {rank - 1}." if rank else None,
+        )
     return axis % rank
 
 

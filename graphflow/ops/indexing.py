@@ -18,7 +18,7 @@ from graphflow.ops.movement import iota, reshape, reshape_, slice_, transpose
 from graphflow.ops.reductions import reduce_sum
 from graphflow.ops.shapes import never_negative, shape_tuple, sizes_of
 from graphflow.ops.source import size_value
-from graphflow.types import AnySize, DType, Size, TensorType, as_dtype, floordiv, int64, product, size_max, size_min
+from graphflow.types import AnySize, DType, Size, TensorType, as_dtype, floordiv, int32, int64, product, size_max, size_min
 
 # --- gather and its gradient -------------------------------------------------------------------------------------------
 
@@ -151,21 +151,25 @@ def index_tensor(indices: Any) -> Tensor:
     return tensor
 
 
+def countable(indices: Tensor) -> Tensor:
+    """Indices in a dtype that can count the positions of any axis they are compared with."""
+    return cast(indices, int32) if indices.dtype.bits < 32 else indices
+
+
 @composition
 def take_along_last(x: Any, indices: Any) -> Tensor:
-    """One element of each row of `x`: out[..., 0] = x[..., indices[..., 0]], without the last axis."""
-    x, indices = convert_to_tensor(x), index_tensor(indices)
+    """One element of each row of `x`: out[...] = x[..., indices[...]]; an index outside the row is an error of the run."""
+    x, indices = convert_to_tensor(x), countable(index_tensor(indices))
     size = x.shape[-1]
-    chosen = equal(
-        iota(size=size, dtype=indices.dtype), reshape(check_index(indices, size=size, axis=x.rank - 1), (*indices.shape, 1))
-    )
+    checked = check_index(indices, size=size, axis=x.rank - 1)
+    chosen = equal(iota(size=size, dtype=indices.dtype), reshape(checked, (*indices.shape, 1)))
     return reduce_sum(where(chosen, x, zero_of(x)), -1)
 
 
 @composition
 def one_hot(indices: Any, depth: Any, on_value: Any = None, off_value: Any = None, axis: int = -1, dtype: Any = None) -> Tensor:
     """`on_value` (1) at the index along a new axis of size `depth`, `off_value` (0) elsewhere and for indices outside it."""
-    indices = index_tensor(indices)
+    indices = countable(index_tensor(indices))
     depth = check_size(sizes_of(depth, "one_hot") if isinstance(depth, Tensor) else depth, "depth")
     wanted = _value_dtype(on_value, off_value, dtype)
     axis = check_axis(axis, indices.rank + 1)

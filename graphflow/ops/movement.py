@@ -260,7 +260,9 @@ def _(index, x, *, begin, step, shape):
     return x(*(s.index_add(s.index_mul(i, k), b) for i, b, k in zip(index, begin, step, strict=True)))
 
 
-def _pad_reference(x: np.ndarray, *, begin: tuple[int, ...], step: tuple[int, ...], shape: tuple[int, ...], value: Any) -> np.ndarray:
+def _pad_reference(
+    x: np.ndarray, *, begin: tuple[int, ...], step: tuple[int, ...], shape: tuple[int, ...], value: Any
+) -> np.ndarray:
     result = np.full(shape, value, x.dtype)
     positions, kept = [], []
     for b, k, n, size in zip(begin, step, x.shape, shape, strict=True):

@@ -66,7 +66,7 @@ def random_bits(counter, *, shape, key, word):
 @random_bits.element
 def _(index, counter, *, shape, key, word):
     position = s.Call("cast", (s.ravel(index, shape),), uint32)
-    keys = tuple(s.Const(k, uint32) for k in key)
+    keys = tuple(s.Argument(k, uint32) for k in key)
     return s.Call("threefry", (*keys, position, counter(), s.Const(word, uint32)), uint32)
 
 

@@ -55,7 +55,7 @@ def _(index, *, size):
     return s.as_index(size)
 
 
-def make_placeholder(dtype: Any, shape: Sequence[int | str | None | AnySize] | None = None, name: str | None = None) -> Tensor:
+def make_placeholder(dtype: Any, shape: Sequence[int | str | AnySize | None] | None = None, name: str | None = None) -> Tensor:
     """A tensor that a run is fed, of `dtype` and `shape`.
 
     A size is a number, None for one that only a run knows, or a name: equal names are equal sizes. A new value for such a
@@ -96,4 +96,3 @@ def run_counter_tensor() -> Tensor:
         found = apply(run_counter, (), ())
         graph._run_counter = found  # type: ignore[attr-defined]
     return found
-

@@ -10,13 +10,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from graphflow.errors import DTypeError, ShapeError
-from graphflow.ir.graph import control_dependencies, current_control, get_default_graph
+from graphflow.ir.graph import changed_state, control_dependencies, current_control, get_default_graph
 from graphflow.ir.location import SourceLocation
 from graphflow.ir.op import Access, Op, apply, bind_attributes, convert_to_tensor, register_conversion
-from graphflow.ir.tensor import Node, Tensor, _OPERATORS
+from graphflow.ir.tensor import _OPERATORS, Node, Tensor
 from graphflow.ops import source
 from graphflow.ops.declare import op, require_equal
-from graphflow.types import DType, Shape, TensorType, as_dtype
+from graphflow.types import DType, Shape, TensorType
 
 
 @op(access=Access.MOVEMENT, reference=lambda x: x)
@@ -36,7 +36,9 @@ def _(index, x):
 def _update_type(value: TensorType, handle: Variable) -> TensorType:
     target = handle.type
     if value.dtype != target.dtype:
-        raise DTypeError(f"value is {value.dtype}, variable {handle.name} is {target.dtype}", rule=f"Use gf.cast(value, gf.{target.dtype}).")
+        raise DTypeError(
+            f"value is {value.dtype}, variable {handle.name} is {target.dtype}", rule=f"Use gf.cast(value, gf.{target.dtype})."
+        )
     if value.rank != target.rank:
         raise ShapeError(f"value {value} does not fit variable {handle.name}: {target}", rule="A value has the variable's shape.")
     for a, b in zip(value.shape, target.shape, strict=True):
@@ -109,16 +111,19 @@ class Variable:
         graph = get_default_graph()
         if callable(initial_value):
             initial_value = initial_value()
-        self.initial_value = convert_to_tensor(initial_value, dtype) if not isinstance(initial_value, Variable) else initial_value.initial_value
+        if isinstance(initial_value, Variable):
+            initial_value = initial_value.initial_value
+        self.initial_value: Tensor = convert_to_tensor(initial_value, dtype)
         unique = graph.unique_name(name or "Variable")
         self.trainable = bool(trainable)
         self.graph = graph
         type_ = self.initial_value.type
         if not type_.is_static:
             raise ShapeError(
-                "a variable needs a shape of known sizes", operands={"initial_value": self.initial_value},
+                "a variable needs a shape of known sizes",
+                operands={"initial_value": self.initial_value},
                 rule="State is allocated once; give the initial value sizes that are numbers.",
-            )  # fmt: skip
+            )
         self.type = type_
         attributes = (("dtype", type_.dtype), ("handle", self), ("shape", type_.shape))
         with control_free():
@@ -197,8 +202,25 @@ def _forward(method: str) -> Callable[..., Any]:
 
 
 for _method in [
-    *(f"__{r}{name}__" for name in "add sub mul truediv floordiv mod pow matmul and or xor lshift rshift".split() for r in ("", "r")),
-    *"__lt__ __le__ __gt__ __ge__ __neg__ __pos__ __abs__ __invert__ __getitem__ __iter__ __len__ __bool__".split(),
+    *(
+        f"__{r}{name}__"
+        for name in ["add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor", "lshift", "rshift"]
+        for r in ("", "r")
+    ),
+    *[
+        "__lt__",
+        "__le__",
+        "__gt__",
+        "__ge__",
+        "__neg__",
+        "__pos__",
+        "__abs__",
+        "__invert__",
+        "__getitem__",
+        "__iter__",
+        "__len__",
+        "__bool__",
+    ],
 ]:
     setattr(Variable, _method, _forward(_method))
 
@@ -207,18 +229,12 @@ register_conversion(Variable, Variable.read_value)
 
 def control_free() -> Any:
     """A context without control dependencies."""
-    from graphflow.ir.graph import _changed
-
-    return _changed(control=())
+    return changed_state(control=())
 
 
 def _update(kind: Op, variable: Variable, value: Any, name: str | None) -> Tensor:
-    tensor = convert_to_tensor(value.read_value() if isinstance(value, Variable) else value) if _has_dtype(value) else convert_to_tensor(value, variable.dtype)
+    tensor = convert_to_tensor(value) if hasattr(value, "dtype") else convert_to_tensor(value, variable.dtype)
     return apply(kind, (tensor,), bind_attributes(kind, {"handle": variable}), name)
-
-
-def _has_dtype(value: Any) -> bool:
-    return isinstance(value, Tensor | Variable) or hasattr(value, "dtype")
 
 
 def assign_to(variable: Variable, value: Any, name: str | None = None) -> Tensor:

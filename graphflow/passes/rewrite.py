@@ -69,9 +69,9 @@ Fired = dict[Rule, int]  # how often each rule replaced a tensor
 def rule(*roots: Op | Access) -> Callable[[Function], Rule]:
     """Decorator that makes a rule for tensors made by one of `roots`, ops or classes of ops; by any op where none is given.
 
-        @rule(math.negative)
-        def negative_of_negative(t):
-            \"\"\"-(-x) -> x\"\"\"
+    @rule(math.negative)
+    def negative_of_negative(t):
+        \"\"\"-(-x) -> x\"\"\"
     """
 
     def decorate(function: Function) -> Rule:

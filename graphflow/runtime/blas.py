@@ -9,7 +9,7 @@ import ctypes
 import os
 import sys
 import threading
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -61,7 +61,7 @@ def description() -> str:
     return f"OpenBLAS, kernels for {loaded.scipy_openblas_get_corename().decode()}"
 
 
-@lru_cache(maxsize=None)
+@cache
 def gemm_address(suffix: str) -> int:
     """The address of `cblas_sgemm` (f32) or `cblas_dgemm` (f64)."""
     with _lock:

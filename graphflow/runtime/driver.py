@@ -10,7 +10,6 @@ A pool is 64 int64s, each counter on a cache line of its own:
     48 kernel | 49 pointers | 50 dims | 51 extent | 52 grain | 53 open | 54 stop | 55 read() | 56 write() | 57, 58 pipe
 """
 
-# ruff: noqa: F821
 from graphflow.codegen.intrinsics import add_i64, call_address, call_kernel, exchange_i64, load_i64, pause, store_i64, view_i64
 
 SPINS = 4000  # rounds a worker waits before it sleeps: some 20 us, longer than the pause between two rows

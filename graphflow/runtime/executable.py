@@ -65,9 +65,10 @@ class VariableStore:
         found = self.values.get(handle)
         if found is None:
             raise UninitializedVariableError(
-                f"variable {handle.name} has no value in this session", operands={"variable": handle},
+                f"variable {handle.name} has no value in this session",
+                operands={"variable": handle},
                 rule="Run gf.global_variables_initializer() in this session first.",
-            )  # fmt: skip
+            )
         return found
 
 
@@ -117,9 +118,11 @@ class Executable:
         self.launches = tuple(self._launch(source) for source in sources)
         self.updates = tuple(self._update(variable, value) for variable, value in program.updates)
         self.results = tuple(self._result(tensor) for tensor in program.outputs)
-        self.uses_variables = bool(self.updates) or any(s.kind == "variable" for s in self.slots) or any(
-            kind == "variable" for kind, _, _ in self.results
-        )  # fmt: skip
+        self.uses_variables = (
+            bool(self.updates)
+            or any(s.kind == "variable" for s in self.slots)
+            or any(kind == "variable" for kind, _, _ in self.results)
+        )
         self._bindings: dict[tuple[tuple[int, ...], ...], Binding] = {}
         self._lock = threading.Lock()
 
@@ -151,7 +154,9 @@ class Executable:
         if tensor is None:
             return "arena"
         if tensor.op.access.name == "SOURCE":
-            return {"placeholder": "feed", "variable": "variable", "constant": "constant", "run_counter": "counter"}[tensor.op.name]
+            return {"placeholder": "feed", "variable": "variable", "constant": "constant", "run_counter": "counter"}[
+                tensor.op.name
+            ]
         if any(storage(value) is tensor for _, value in self.program.updates):
             return "state"
         return "output" if any(storage(t) is tensor for t in self.program.outputs) else "arena"
@@ -197,16 +202,18 @@ class Executable:
         for tensor, shape in zip(self.feeds, shapes, strict=True):
             if len(shape) != tensor.rank:
                 raise FeedError(
-                    f"placeholder {tensor.name} is fed an array of shape {list(shape)}", operands={"placeholder": tensor},
+                    f"placeholder {tensor.name} is fed an array of shape {list(shape)}",
+                    operands={"placeholder": tensor},
                     rule=f"It takes rank {tensor.rank}.",
-                )  # fmt: skip
+                )
             for wanted, size in zip(tensor.shape, shape, strict=True):
                 if isinstance(wanted, int):
                     if wanted != size:
                         raise FeedError(
-                            f"placeholder {tensor.name} is fed an array of shape {list(shape)}", operands={"placeholder": tensor},
+                            f"placeholder {tensor.name} is fed an array of shape {list(shape)}",
+                            operands={"placeholder": tensor},
                             rule=f"It takes {tensor.type}.",
-                        )  # fmt: skip
+                        )
                     continue
                 dim = single_symbol(wanted)
                 if dim is None:
@@ -214,8 +221,9 @@ class Executable:
                 elif values.setdefault(dim, size) != size:
                     raise FeedError(
                         f"size {dim} is {values[dim]} in {origin[dim].name} and {size} in {tensor.name}",
-                        operands={"one": origin[dim], "other": tensor}, rule="One symbol is one size in a run.",
-                    )  # fmt: skip
+                        operands={"one": origin[dim], "other": tensor},
+                        rule="One symbol is one size in a run.",
+                    )
                 else:
                     origin.setdefault(dim, tensor)
         for tensor, wanted, size in later:
@@ -223,8 +231,9 @@ class Executable:
             if wanted.dims <= values.keys() and evaluate(wanted, values) != size:
                 raise FeedError(
                     f"{tensor.name} is fed a size of {size} where it has {wanted} = {evaluate(wanted, values)}",
-                    operands={"tensor": tensor}, rule="A fed tensor has the shape it would have been computed with.",
-                )  # fmt: skip
+                    operands={"tensor": tensor},
+                    rule="A fed tensor has the shape it would have been computed with.",
+                )
         return values
 
     def check_constraints(self, values: Mapping[Dim, int]) -> None:
@@ -240,9 +249,10 @@ class Executable:
             if not fits:
                 labels = node.op.operands if not node.op.variadic else tuple(f"operand {i}" for i in range(len(node.inputs)))
                 raise ShapeError(
-                    f"{node.op.name} ({node.name}): {constraint.text}: {a} and {b}", operands=dict(zip(labels, node.inputs, strict=False)),
+                    f"{node.op.name} ({node.name}): {constraint.text}: {a} and {b}",
+                    operands=dict(zip(labels, node.inputs, strict=False)),
                     location=node.location,
-                )  # fmt: skip
+                )
 
     def size(self, size: AnySize, values: Mapping[Dim, int], what: Any) -> int:
         """A size as a number; FeedError where a symbol has none."""
@@ -253,9 +263,10 @@ class Executable:
             source = self.graph.dim_origin(dim) if self.graph is not None else None
             name = source.name if source is not None else "the placeholder it belongs to"
             raise FeedError(
-                f"size {dim} is not known", operands={"placeholder": source} if source is not None else {},
+                f"size {dim} is not known",
+                operands={"placeholder": source} if source is not None else {},
                 rule=f"Feed {name} as well: its shape gives the size.",
-            ) from None  # fmt: skip
+            ) from None
 
     def raise_error(self, context: Context, binding: Binding) -> None:
         """Turn the error record of a failed run into an exception."""
@@ -269,9 +280,12 @@ class Executable:
         axis = node.attrs.get("axis", 0)
         raise IndexOutOfRangeError(
             f"{node.op.name} ({node.name}): index {index} is outside axis {axis} of size {size}",
-            operands=dict(zip(labels, node.inputs, strict=False)), location=node.location,
-            rule=f"Indices run from 0 to {size - 1}. No variable was changed." if size else "The axis is empty. No variable was changed.",
-        )  # fmt: skip
+            operands=dict(zip(labels, node.inputs, strict=False)),
+            location=node.location,
+            rule=f"Indices run from 0 to {size - 1}. No variable was changed."
+            if size
+            else "The axis is empty. No variable was changed.",
+        )
 
     # --- running -----------------------------------------------------------------------------------------------------------
 
@@ -338,9 +352,10 @@ class Binding:
         tensor = slots[worst].tensor
         operand = {"result": tensor} if tensor is not None else {}
         raise ResourceError(
-            f"the run needs {total:,} bytes; {slots[worst].buffer.name} alone has {self.sizes[worst]:,}", operands=operand,
+            f"the run needs {total:,} bytes; {slots[worst].buffer.name} alone has {self.sizes[worst]:,}",
+            operands=operand,
             rule=f"This machine has {limit:,} bytes. Feed smaller arrays, or fetch less at once.",
-        )  # fmt: skip
+        )
 
     def _table(self) -> None:
         launches = self.executable.launches
@@ -354,8 +369,14 @@ class Binding:
             grain = self.grain(launch, extent)
             self.keep += [numbers, dims]
             row[:7] = [
-                launch.address, numbers.ctypes.data, len(numbers), dims.ctypes.data, extent, grain, bool(launch.kernel.checks),
-            ]  # fmt: skip
+                launch.address,
+                numbers.ctypes.data,
+                len(numbers),
+                dims.ctypes.data,
+                extent,
+                grain,
+                bool(launch.kernel.checks),
+            ]
             self.parallel |= extent > grain
         self.width = max((len(launch.slots) for launch in launches), default=1)
         self.table_address = self.table.ctypes.data
@@ -377,7 +398,7 @@ class Binding:
         """Who fills which slot before a run."""
         slots = self.executable.slots
         self.feed_slots = [(n, self.executable.feeds.index(s.tensor)) for n, s in enumerate(slots) if s.kind == "feed"]  # type: ignore[arg-type]
-        self.variable_slots = [(n, s.tensor) for n, s in enumerate(slots) if s.kind == "variable"]
+        self.variable_slots = [(n, s.tensor) for n, s in enumerate(slots) if s.kind == "variable" and s.tensor is not None]
         self.fresh_slots = [
             (n, tuple(self.evaluate(d) for d in s.tensor.shape), s.tensor.dtype.numpy, s.kind)  # type: ignore[union-attr]
             for n, s in enumerate(slots)
@@ -387,7 +408,7 @@ class Binding:
         self.allocates = any(kind == "state" or self.sizes[n] > STAGED_BYTES for n, _, _, kind in self.fresh_slots)
         self.fetches = [self._fetcher(k) for k in range(len(self.result_shapes))]
         self.may_fail = any(launch.kernel.checks for launch in self.executable.launches)
-        self.walk = native.run_table() if self.rows else None
+        self.walk = native.run_table()
 
     # --- contexts ----------------------------------------------------------------------------------------------------------
 
@@ -407,9 +428,9 @@ class Binding:
         counter = np.zeros(2, np.uint32)
         for number, slot in enumerate(self.executable.slots):
             if slot.kind == "constant":
-                array = np.ascontiguousarray(slot.tensor.attrs["value"].array)  # type: ignore[union-attr]
-                keep.append(array)
-                slots[number] = array.ctypes.data
+                values = np.ascontiguousarray(slot.tensor.attrs["value"].array)  # type: ignore[union-attr]
+                keep.append(values)
+                slots[number] = values.ctypes.data
             elif slot.kind == "counter":
                 slots[number] = counter.ctypes.data
             elif slot.kind == "errors":
@@ -417,7 +438,7 @@ class Binding:
         feeds: list[tuple[int, int, np.ndarray | None]] = []
         for number, feed in self.feed_slots:
             tensor = self.executable.feeds[feed]
-            array = None
+            array: np.ndarray | None = None
             if self.sizes[number] <= STAGED_BYTES:
                 array = native.aligned_empty(tuple(self.evaluate(d) for d in tensor.shape), tensor.dtype.numpy)
                 slots[number] = array.ctypes.data
@@ -512,7 +533,7 @@ class Binding:
 
     def _commit(self, context: Context, fresh: dict[int, np.ndarray], arrays: Sequence[Any], store: VariableStore) -> None:
         """Give all variables their next values; nothing in here can fail half-way."""
-        pending = []
+        pending: list[tuple[Tensor, np.ndarray, int | None]] = []
         used: set[int] = set()
         for variable, value, number in self.executable.updates:
             if number is not None:
@@ -520,7 +541,7 @@ class Binding:
                 if number in used:
                     array = array.copy()
                 used.add(number)
-                pending.append((variable, array.reshape(variable.shape), number))
+                pending.append((variable, array.reshape(shape_of(variable)), number))
             elif value is not variable:
                 base = storage(value)
                 if base.op.name == "placeholder":
@@ -529,7 +550,7 @@ class Binding:
                     array = store.value(base).copy()
                 else:
                     array = base.attrs["value"].array.copy()
-                pending.append((variable, aligned_copy(array.reshape(variable.shape)), None))
+                pending.append((variable, aligned_copy(array.reshape(shape_of(variable))), None))
         for variable, array, number in pending:
             handle = variable.attrs["handle"]
             old = store.values.get(handle)
@@ -540,6 +561,11 @@ class Binding:
 
 GRAIN_COST = 60_000.0  # element operations of a chunk: some 15 to 30 us
 _ERRORS = Buffer("errors", int64, 8)
+
+
+def shape_of(variable: Tensor) -> tuple[int, ...]:
+    """The shape of a variable: its sizes are all known."""
+    return tuple(int(size) for size in variable.shape)  # type: ignore[arg-type]
 
 
 def aligned_copy(array: np.ndarray) -> np.ndarray:
@@ -575,4 +601,3 @@ def cost_of(kernel: Kernel) -> float:
 def program_sources(program: Program) -> list[Tensor]:
     """Placeholders, variables and constants that a program reads."""
     return [node.output for node in program.nodes if node.op.access.name == "SOURCE"]
-

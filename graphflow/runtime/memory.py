@@ -42,7 +42,7 @@ def plan_memory(ranges: Sequence[LiveRange]) -> MemoryPlan:
         r = ranges[number]
         size = rounded(r.size)
         start = 0
-        for low, high, other in sorted((p for p in placed if overlaps(p[2], r)), key=lambda p: p[0]):
+        for low, high, _ in sorted((p for p in placed if overlaps(p[2], r)), key=lambda p: p[0]):
             if start + size <= low:
                 break
             start = max(start, high)

@@ -7,12 +7,12 @@ import os
 import re
 import threading
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from graphflow.codegen import cache
+from graphflow.codegen.cache import load
 from graphflow.errors import OptionError
 
 ROW = 8  # int64s of a row of the launch program
@@ -21,7 +21,7 @@ _POOL_WORDS = 256  # the last ones are what wake-up calls write: a byte for each
 _prototype = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _entry(name: str) -> Callable[[int, int, int, int], None]:
     """A function of `driver.py`, compiled; calling it releases the GIL."""
     text = (Path(__file__).parent / "driver.py").read_text()
@@ -29,7 +29,7 @@ def _entry(name: str) -> Callable[[int, int, int, int], None]:
     body = re.search(rf"^def {name}\(.*?(?=^def |\Z)", text, re.M | re.S)
     assert header is not None and body is not None
     source = f"{header[0]}\n\n\n{body[0].strip()}\n".replace(f"def {name}(", "def kernel(")
-    return _prototype(cache.load(source, f"the driver's {name}"))
+    return _prototype(load(source, f"the driver's {name}"))
 
 
 def run_table() -> Callable[[int, int, int, int], None]:
@@ -61,8 +61,8 @@ class _Pool:
         libc = ctypes.CDLL(None)
         self.words = aligned_zeros(_POOL_WORDS * 8).view(np.int64)
         self.read_end, self.write_end = os.pipe()
-        self.words[55] = ctypes.cast(libc.read, ctypes.c_void_p).value
-        self.words[56] = ctypes.cast(libc.write, ctypes.c_void_p).value
+        self.words[55] = ctypes.cast(libc.read, ctypes.c_void_p).value or 0
+        self.words[56] = ctypes.cast(libc.write, ctypes.c_void_p).value or 0
         self.words[57], self.words[58] = self.read_end, self.write_end
         self.address = self.words.ctypes.data
         entry = _entry("worker")

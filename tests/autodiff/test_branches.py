@@ -151,3 +151,15 @@ def test_no_guard_is_built_without_need():
     gf.gradients(loss, w)
     made = [n.op.name for n in x.graph.nodes[forward:]]
     assert before < forward and made.count("where") == 2 and "logical_and" not in made
+
+
+def test_long_chains_and_many_consumers():
+    def function(x):
+        y = x
+        for _ in range(600):
+            y = gf.reshape(gf.reshape(y, [1, -1]), [-1])
+        branches = [gf.where(x > k / 100, gf.sqrt(x), 0.0) for k in range(300)]
+        return gf.where(x > 0, gf.sqrt(y), 0.0) + sum(branches, gf.where(x > 0, gf.log(y), 0.0))
+
+    _, one = derivatives(function, [0.0, 4.0], orders=1)
+    np.testing.assert_allclose(one, [0, 0.25 + 300 * 0.25 + 0.25])

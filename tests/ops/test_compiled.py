@@ -40,7 +40,9 @@ def agree(actual, expected, what):
     wide = np.complex128 if actual.dtype.kind == "c" else np.float64
     scale = np.abs(expected.astype(wide))[np.isfinite(expected.astype(wide))].max(initial=1.0)
     with np.errstate(all="ignore"):
-        np.testing.assert_allclose(actual.astype(wide), expected.astype(wide), rtol=tolerance, atol=tolerance * min(scale, 1e3), err_msg=what)
+        np.testing.assert_allclose(
+            actual.astype(wide), expected.astype(wide), rtol=tolerance, atol=tolerance * min(scale, 1e3), err_msg=what
+        )
 
 
 def check(cases, symbolic):
@@ -94,7 +96,11 @@ def test_operands_of_any_layout(op):
     fetches = flat(op(*made, **sample.attributes))
     with gf.Session() as sess:
         plain = sess.run(fetches, dict(zip(made, sample.operands, strict=True)))
-        for change in (lambda x: x.copy(order="F"), lambda x: np.repeat(x, 2, -1)[..., ::2] if x.ndim else x, lambda x: x.astype(x.dtype.newbyteorder())):
+        for change in (
+            lambda x: x.copy(order="F"),
+            lambda x: np.repeat(x, 2, -1)[..., ::2] if x.ndim else x,
+            lambda x: x.astype(x.dtype.newbyteorder()),
+        ):
             feeds = {}
             for tensor, x in zip(made, sample.operands, strict=True):
                 value = x if x.dtype.name == "bfloat16" else change(x)

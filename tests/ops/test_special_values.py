@@ -63,6 +63,15 @@ def test_sigmoid_cross_entropy_is_smooth_at_zero():
     np.testing.assert_allclose([gradient, second], [[-0.5], [0.25]])
 
 
+def test_labels_of_a_short_dtype_count_further_than_it_reaches():
+    logits = gf.placeholder(gf.float64, [2, 300])
+    labels = gf.constant(np.array([3, 100], np.int8))
+    loss = gf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+    (loss,) = evaluate([loss], {logits: np.zeros((2, 300))})
+    np.testing.assert_allclose(loss, np.log(300) * np.ones(2))
+    assert evaluate([gf.reduce_sum(gf.one_hot(labels, 300), 1)])[0].tolist() == [1, 1]
+
+
 def test_extremes_propagate_nan():
     assert math.isnan(of(gf.reduce_max, [1.0, NAN, 3.0])[0]) and math.isnan(of(gf.reduce_min, [1.0, NAN, 3.0])[0])
     assert np.isnan(of(gf.maximum, [NAN, 1.0], [1.0, NAN])[0]).all()

@@ -54,7 +54,9 @@ def test_second_process_compiles_nothing_and_needs_no_numba(warm):
     assert not numba
 
 
-@pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b[:-1] + bytes([b[-1] ^ 1]), lambda b: b"junk"])
+@pytest.mark.parametrize(
+    "damage", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b[:-1] + bytes([b[-1] ^ 1]), lambda b: b"junk"]
+)
 def test_damaged_entry_is_rebuilt(warm, damage):
     path = sorted(warm.rglob("k_*.o"))[0]
     whole = path.read_bytes()

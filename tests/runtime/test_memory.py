@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 from graphflow.runtime.memory import ALIGNMENT, LiveRange, overlaps, plan_memory
 
 ranges = st.lists(
-    st.tuples(st.integers(0, 5000), st.integers(0, 30), st.integers(0, 10)).map(lambda t: LiveRange("b", t[0], t[1], t[1] + t[2])),
+    st.tuples(st.integers(0, 5000), st.integers(0, 30), st.integers(0, 10)).map(
+        lambda t: LiveRange("b", t[0], t[1], t[1] + t[2])
+    ),
     max_size=40,
 )
 

@@ -124,7 +124,11 @@ def test_closed_session(x):
     sess = gf.Session()
     call = sess.make_callable(x + 1.0, [x])
     sess.close()
-    for attempt in (lambda: sess.run(x, {x: np.zeros((1, 3))}), lambda: call(np.zeros((1, 3))), lambda: sess.make_callable(x, [x])):
+    for attempt in (
+        lambda: sess.run(x, {x: np.zeros((1, 3))}),
+        lambda: call(np.zeros((1, 3))),
+        lambda: sess.make_callable(x, [x]),
+    ):
         with pytest.raises(errors.SessionError, match="closed"):
             attempt()
 
@@ -132,7 +136,7 @@ def test_closed_session(x):
 def test_finalized_graph_names_both_lines(sess, x):
     y = x + 1.0
     gf.get_default_graph().finalize()
-    with pytest.raises(errors.GraphError, match="finalized at .*test_bad_input.py"):
+    with pytest.raises(errors.GraphError, match=r"finalized at .*test_bad_input\.py"):
         x * 2.0
     assert np.array_equal(sess.run(y, {x: np.zeros((1, 3))}), np.ones((1, 3)))
 

@@ -209,7 +209,15 @@ def test_random_numbers_depend_on_seed_and_run_only(sess):
 def test_explain_names_every_stage(sess):
     x = gf.placeholder(gf.float32, [None, 4], name="x")
     text = sess.explain(gf.nn.softmax(x))
-    for part in ("# as built", "# after canonicalize", "# fusion groups", "def kernel(", "# launch program", "# memory", "test_run.py:"):
+    for part in (
+        "# as built",
+        "# after canonicalize",
+        "# fusion groups",
+        "def kernel(",
+        "# launch program",
+        "# memory",
+        "test_run.py:",
+    ):
         assert part in text
 
 
@@ -227,5 +235,5 @@ def test_dump_writes_every_stage(sess, tmp_path):
     x = gf.placeholder(gf.float32, [None], name="x")
     with gf.options(dump=str(tmp_path)):
         sess.run(gf.exp(x), {x: [1.0]})
-    assert [p.name for p in sorted(tmp_path.iterdir())][0] == "00_built.txt"
+    assert next(p.name for p in sorted(tmp_path.iterdir())) == "00_built.txt"
     assert any(p.suffix == ".py" for p in tmp_path.iterdir())
