@@ -368,7 +368,7 @@ def constant(value: Any, dtype: Any = None, shape: Sequence[int] | None = None, 
     if isinstance(value, Tensor) and value.op is CONSTANT:
         value = value.numpy()
     wanted = None if dtype is None else as_dtype(dtype)
-    if isinstance(value, np.ndarray | np.generic) and not (isinstance(value, float | complex) and wanted is None):
+    if isinstance(value, np.ndarray | np.generic):
         array = np.asarray(value)
         if array.dtype.kind not in "biufc" and array.dtype.name != "bfloat16":
             number_array(value)

@@ -40,9 +40,13 @@ def _one_hot(x: Array, depth: int) -> Array:
     return (np.asarray(x)[..., None] == np.arange(depth)).astype("float32")
 
 
-def row(function: Callable[..., Any], operands: tuple[Array, ...], expected: Callable[..., Any] | None, *args: Any, **settings: Any) -> Any:
+def row(
+    function: Callable[..., Any], operands: tuple[Array, ...], expected: Callable[..., Any] | None, *args: Any, **settings: Any
+) -> Any:
     """(name, operands, build, expected) of one call: the operands, then what is constant."""
-    shown = ", ".join([*(f"{x.dtype}{list(x.shape)}" for x in operands), *map(str, args), *(f"{k}={v}" for k, v in settings.items())])
+    shown = ", ".join(
+        [*(f"{x.dtype}{list(x.shape)}" for x in operands), *map(str, args), *(f"{k}={v}" for k, v in settings.items())]
+    )
     return shown, operands, lambda *xs: function(*xs, *args, **settings), expected
 
 
@@ -51,6 +55,7 @@ def _axes(function: Callable[..., Any], reference: Callable[..., Any], *arrays: 
     for x in arrays:
         for axis in (None, *range(-1, x.ndim)):
             for keepdims in (False, True):
+
                 def expected(a, axis=axis, keepdims=keepdims):
                     return reference(a, axis=axis, keepdims=keepdims)
 
@@ -214,7 +219,25 @@ TABLE: dict[str, list[Any]] = {
 
 # Not differentiable, or not smooth at the sample: the gradient is checked elsewhere.
 FLAT = frozenset(
-    ["is_nan", "is_inf", "is_finite", "reduce_any", "reduce_all", "argmax", "argmin", "fill", "zeros", "ones", "zeros_like", "ones_like", "range", "shape", "size", "rank", "one_hot"]
+    [
+        "is_nan",
+        "is_inf",
+        "is_finite",
+        "reduce_any",
+        "reduce_all",
+        "argmax",
+        "argmin",
+        "fill",
+        "zeros",
+        "ones",
+        "zeros_like",
+        "ones_like",
+        "range",
+        "shape",
+        "size",
+        "rank",
+        "one_hot",
+    ]
 )
 
 assert PUBLIC.keys() >= TABLE.keys(), TABLE.keys() - PUBLIC.keys()

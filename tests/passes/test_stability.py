@@ -183,4 +183,3 @@ def test_naive_formulas_and_their_gradients_are_stable(name, program_of):
     for got, want in zip(found, reference, strict=True):
         sure = np.isfinite(want)
         np.testing.assert_allclose(got[sure], want[sure], rtol=2e-5, atol=1e-6)
-

@@ -1,0 +1,110 @@
+"""Fusion: what shares a kernel, what does not, and the reason that is recorded."""
+
+import numpy as np
+import pytest
+
+import graphflow as gf
+
+
+@pytest.fixture
+def groups():
+    def partition(fetches, **options):
+        with gf.options(**options), gf.Session() as sess:
+            return sess.executable(fetches).groups
+
+    return partition
+
+
+def test_an_elementwise_chain_is_one_kernel(groups):
+    x = gf.placeholder(gf.float32, [None, 8], name="x")
+    (group,) = groups(gf.tanh(gf.exp(x) + 1.0) * gf.sigmoid(x))
+    assert group.kind == "loop" and len(group.outputs) == 1 and [t.name for t in group.reads] == ["x"]
+
+
+def test_softmax_is_one_kernel_of_three_stages(groups):
+    x = gf.placeholder(gf.float32, [None, 8], name="x")
+    with gf.Session() as sess:
+        executable = sess.executable(gf.nn.softmax(x))
+    (kernel,) = executable.kernels
+    assert kernel.form == "row" and len(kernel.stages) == 3
+
+
+def test_cross_entropy_and_its_gradient_are_one_kernel(groups):
+    x, y = gf.placeholder(gf.float32, [None, 8], name="x"), gf.placeholder(gf.int32, [None], name="y")
+    losses = gf.nn.sparse_softmax_cross_entropy_with_logits(labels=y, logits=x)
+    assert len(groups([losses, *gf.gradients(losses, [x])])) == 1
+
+
+def test_layer_norm_forward_and_backward_share_a_row_kernel(groups):
+    x = gf.placeholder(gf.float32, [None, 32], name="x")
+    mean, variance = gf.moments(x, axes=[1], keepdims=True)
+    y = (x - mean) * gf.rsqrt(variance + 1e-5)
+    assert len(groups([y, *gf.gradients(y * y * y, [x])])) == 1
+
+
+def test_what_follows_a_matrix_product_runs_in_its_kernel(groups):
+    x, w = gf.placeholder(gf.float32, [None, 8], name="x"), gf.placeholder(gf.float32, [8, 4], name="w")
+    (group,) = groups(gf.nn.relu(x @ w + 1.0))
+    assert group.kind == "library" and [n.op.name for n in group.members] == ["matmul", "add", "relu"]
+
+
+def test_an_update_is_folded_into_the_product(groups):
+    x, w = gf.placeholder(gf.float32, [8, 8], name="x"), gf.Variable(np.zeros((8, 8), np.float32), name="w")
+    with gf.Session() as sess:
+        (source,) = sess.executable(gf.group(w.assign_sub(0.5 * (x @ x)))).sources
+    assert "float32(-0.5)" in source.text and "for i in" not in source.text
+
+
+def test_reductions_over_different_axes_part_with_a_reason(groups):
+    x = gf.placeholder(gf.float32, [6, 8], name="x")
+    y = gf.exp(x)
+    found = groups([gf.reduce_sum(y, axis=0), gf.reduce_sum(y, axis=1)])
+    assert len(found) == 2
+    assert any("it reduces axes [1], the group reduces [0]" in remark for group in found for remark in group.remarks)
+
+
+def test_reading_at_another_index_parts_with_a_reason(groups):
+    x = gf.placeholder(gf.float32, [8, 8], name="x")
+    y = gf.exp(x)
+    found = groups([y, y + gf.transpose(y)])
+    assert len(found) == 2 and any("at another index" in remark for group in found for remark in group.remarks)
+
+
+def test_a_cycle_of_groups_is_refused(groups):
+    x = gf.placeholder(gf.float32, [8, 8], name="x")
+    y = gf.exp(x)
+    z = gf.matmul(y, y)
+    found = groups([y * gf.exp(z), gf.exp(y)])
+    order = {t: k for k, group in enumerate(found) for t in group.outputs}
+    for k, group in enumerate(found):
+        assert all(order[t] < k for t in group.reads if t in order)
+
+
+def test_dear_work_is_not_repeated_for_every_element(groups):
+    x = gf.placeholder(gf.float32, [None], name="x")
+    y = gf.placeholder(gf.float32, [None, None], name="y")
+    found = groups(gf.expand_dims(gf.exp(x), 1) * y)
+    assert [len(g.outputs) for g in found] == [1, 1]
+
+
+def test_large_groups_are_cut(groups):
+    x = gf.placeholder(gf.float32, [None], name="x")
+    y = x
+    for _ in range(60):
+        y = gf.tanh(y) + x
+    found = groups(y, max_group=20)
+    assert len(found) >= 3 and all(len(group.members) <= 70 for group in found)
+
+
+def test_long_chains_compile(groups):
+    x = gf.placeholder(gf.float32, [None], name="x")
+    y = x
+    for k in range(3000):
+        y = y * 1.0001 if k % 2 else gf.abs(y - 0.001)
+    with gf.options(max_group=40):
+        assert len(groups(y)) >= 1
+
+
+def test_fusion_can_be_switched_off(groups):
+    x = gf.placeholder(gf.float32, [None, 8], name="x")
+    assert len(groups(gf.nn.softmax(x), disable="fusion")) >= 5
