@@ -6,6 +6,7 @@ address, then the elementwise ops that follow it, while the tile is in the cache
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 from graphflow.codegen import scalar
@@ -18,19 +19,30 @@ from graphflow.loop.lower import flat_offset
 from graphflow.ops.declare import broadcast_index
 from graphflow.types import Shape, product
 
-TILE_FLOPS = 1_500_000  # floating-point operations a tile should have: some 30 us of one core
-TILE_ROWS, TILE_COLUMNS = 64, 256  # the smallest tile of a large product: what a BLAS call is efficient at
+ONE_TILE_FLOPS = 8_000_000  # floating-point operations below which a product is one tile: some 80 us of one core
+MOST_TILES = 16  # of a large product: a tile packs its operands anew, so more of them is more copying
+TILE_STEP = 16  # tiles are multiples of the register blocks of a BLAS
 
 
 def tile_shape(rows: int, columns: int, depth: int) -> tuple[int, int]:
     """(rows, columns) of a tile; depends on the sizes only, so that the result does not depend on the number of threads."""
-    if 2 * rows * columns * depth <= 2 * TILE_FLOPS:
+    flops = 2 * rows * columns * depth
+    if flops <= ONE_TILE_FLOPS:
         return max(rows, 1), max(columns, 1)
-    tile_columns = columns if columns <= 2 * TILE_COLUMNS and rows >= 4 * TILE_ROWS else min(columns, TILE_COLUMNS)
-    wanted = TILE_FLOPS // max(1, 2 * tile_columns * depth)
-    tile_rows = min(rows, max(TILE_ROWS, wanted // 8 * 8))
-    parts = max(1, -(-rows // tile_rows))
-    return -(-rows // parts), tile_columns
+    area = max(ONE_TILE_FLOPS, flops // MOST_TILES) / (2 * depth)
+    side = math.sqrt(area)
+    if rows <= columns:
+        tile_rows = even_share(rows, side)
+        return tile_rows, even_share(columns, area / tile_rows)
+    tile_columns = even_share(columns, side)
+    return even_share(rows, area / tile_columns), tile_columns
+
+
+def even_share(size: int, wanted: float) -> int:
+    """A share of about `wanted` that divides `size` into nearly equal multiples of TILE_STEP."""
+    parts = max(1, round(size / wanted))
+    share = -(-size // parts)
+    return min(size, -(-share // TILE_STEP) * TILE_STEP)
 
 
 LIBRARY_VALUES: dict[str, Callable[..., int]] = {

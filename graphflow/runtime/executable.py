@@ -6,6 +6,7 @@ launches, and commits the updates of variables, all of them or, when it failed, 
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,9 @@ from graphflow.runtime import blas, native
 from graphflow.runtime.memory import LiveRange, MemoryPlan, plan_memory
 from graphflow.types import AnySize, Dim, Size, evaluate, int64
 
+REMEMBERED_BINDINGS = 64  # sets of sizes whose launch program and arena are kept; the oldest goes first
+REUSED_BYTES = 1 << 26  # results up to this size are kept for a later run, which takes them over if the caller let go of them
+_OURS = 2  # references to an array that only its context holds: the local name, and the argument of getrefcount
 STAGED_BYTES = 2048  # feeds and results up to this size are copied into the context: cheaper than asking for an address
 
 
@@ -191,7 +195,10 @@ class Executable:
             with self._lock:
                 found = self._bindings.get(shapes)
                 if found is None:
-                    found = self._bindings[shapes] = Binding(self, shapes)
+                    found = Binding(self, shapes)
+                    while len(self._bindings) >= REMEMBERED_BINDINGS:
+                        self._bindings.pop(next(iter(self._bindings)))
+                    self._bindings[shapes] = found
         return found
 
     def solve_dims(self, shapes: Sequence[Sequence[int]]) -> dict[Dim, int]:
@@ -383,16 +390,18 @@ class Binding:
         self.rows = len(launches)
 
     def grain(self, launch: Launch, extent: int) -> int:
-        """Units of a chunk: as many as make some GRAIN_COST of work, so that handing one out costs little."""
+        """Units of a chunk: all of them where a second thread would not pay; depends on sizes only, never on threads."""
         if isinstance(launch.source.extent, LibraryValue):
             return 1
         kernel = launch.kernel
-        elements = max(1, self.evaluate(elements_of(kernel)))
-        cost = elements * cost_of(kernel) / max(1, extent)
-        units = max(1, round(GRAIN_COST / max(cost, 1e-9)))
+        work = self.evaluate(elements_of(kernel)) * cost_of(kernel) * OPERATION_NS
+        work += sum(self.sizes[n] for n in launch.slots) / BYTES_PER_NS
+        if work < PARALLEL_NS:
+            return max(1, extent)
+        units = max(1, round(CHUNK_NS * extent / work))
         if kernel.form == "map" and len(kernel.rows) <= 1:
             units = -(-units // 64) * 64
-        return units if units * 1.5 < extent else extent
+        return units
 
     def _tell_slots(self) -> None:
         """Who fills which slot before a run."""
@@ -406,6 +415,9 @@ class Binding:
         ]
         self.result_shapes = [tuple(self.evaluate(d) for d in t.shape) for _, _, t in self.executable.results]
         self.allocates = any(kind == "state" or self.sizes[n] > STAGED_BYTES for n, _, _, kind in self.fresh_slots)
+        self.reusable = [
+            n for n, _, _, kind in self.fresh_slots if kind == "output" and STAGED_BYTES < self.sizes[n] <= REUSED_BYTES
+        ]
         self.fetches = [self._fetcher(k) for k in range(len(self.result_shapes))]
         self.may_fail = any(launch.kernel.checks for launch in self.executable.launches)
         self.walk = native.run_table()
@@ -465,9 +477,9 @@ class Binding:
                 if staged is not None:
                     staged[...] = arrays[feed]
                 else:
-                    slots[number] = arrays[feed].ctypes.data
+                    slots[number] = native.address(arrays[feed])
             for number, tensor in self.variable_slots:
-                slots[number] = store.value(tensor).ctypes.data
+                slots[number] = native.address(store.value(tensor))
             fresh = context.staged if not self.allocates else self._fresh(context)
             if self.executable.uses_counter:
                 context.counter[0] = store.counter & 0xFFFFFFFF
@@ -478,6 +490,8 @@ class Binding:
                 if self.may_fail and context.words[4]:
                     self.executable.raise_error(context, self)
             results = [fetch(fresh, arrays, store) for fetch in self.fetches]
+            for number in self.reusable:
+                context.spare[number] = fresh[number]
             if self.executable.updates:
                 self._commit(context, fresh, arrays, store)
             if self.executable.uses_counter:
@@ -487,14 +501,19 @@ class Binding:
             self.contexts.append(context)
 
     def _fresh(self, context: Context) -> dict[int, np.ndarray]:
-        """Memory for results and next values: the context's own for small ones, new arrays for what the caller keeps."""
-        found = dict(context.staged)
-        for number, shape, dtype, kind in self.fresh_slots:
-            if number not in found:
-                spare = context.spare.pop(number, None) if kind == "state" else None
-                array = spare if spare is not None else self._allocate(shape, dtype)
-                context.slots[number] = array.ctypes.data
-                found[number] = array
+        """Memory for results and next values: the context's own for small ones, else an array that nobody else holds.
+
+        That is the array of an earlier run if the caller has let go of it, which saves the pages of a new one.
+        """
+        found, spare, slots = context.staged.copy(), context.spare, context.slots
+        for number, shape, dtype, _ in self.fresh_slots:
+            if number in found:
+                continue
+            array = spare.pop(number, None)
+            if array is None or sys.getrefcount(array) > _OURS:
+                array = self._allocate(shape, dtype)
+            slots[number] = native.address(array)
+            found[number] = array
         return found
 
     def _allocate(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
@@ -559,7 +578,11 @@ class Binding:
                 context.spare[number] = old.reshape(fresh[number].shape)
 
 
-GRAIN_COST = 60_000.0  # element operations of a chunk: some 15 to 30 us
+# The work of a kernel is estimated from its operations and bytes, at what one core with AVX2 did (docs/performance.md).
+OPERATION_NS = 0.035  # of one addition on one float32, vectorised; costs of ops are in additions
+BYTES_PER_NS = 10.0  # from and to memory
+PARALLEL_NS = 100_000.0  # less work stays on the calling thread: waking another takes about half of it
+CHUNK_NS = 20_000.0  # work that is handed out at a time: much more than the 0.2 us that handing out takes
 _ERRORS = Buffer("errors", int64, 8)
 
 

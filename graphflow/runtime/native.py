@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import re
 import threading
@@ -147,6 +148,17 @@ if hasattr(os, "register_at_fork"):
 # --- memory -----------------------------------------------------------------------------------------------------------------
 
 
+def address(array: np.ndarray) -> int:
+    """Where an array's elements start; three times as fast as `array.ctypes.data`."""
+    try:
+        return ctypes.addressof(_Byte.from_buffer(array))  # type: ignore[arg-type]
+    except (TypeError, ValueError, BufferError):  # read-only, empty, or of a dtype that the buffer protocol does not know
+        return array.ctypes.data
+
+
+_Byte = ctypes.c_char
+
+
 def aligned_zeros(size: int, alignment: int = 64) -> np.ndarray:
     """`size` zero bytes that start at a multiple of `alignment`."""
     raw = np.zeros(size + alignment, np.uint8)
@@ -156,9 +168,9 @@ def aligned_zeros(size: int, alignment: int = 64) -> np.ndarray:
 
 def aligned_empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """An uninitialised array that starts at a cache line."""
-    size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    size = math.prod(shape) * dtype.itemsize
     raw = np.empty(size + 64, np.uint8)
-    start = -raw.ctypes.data % 64
+    start = -address(raw) % 64
     return raw[start : start + size].view(dtype).reshape(shape)
 
 
