@@ -30,6 +30,11 @@ class Options:
     dump: str = _setting("", "GRAPHFLOW_DUMP", "Folder that receives the text of every stage of every program compiled.")
     cache: str = _setting("", "GRAPHFLOW_CACHE", "Folder of the kernel cache; the user's cache folder when empty.")
     target: str = _setting("cpu", "GRAPHFLOW_TARGET", "Where kernels run: cpu.")
+    compiler: str = _setting(
+        "llvm",
+        "GRAPHFLOW_COMPILER",
+        "What compiles the kernels' source: llvm (our own compiler, numba for what it does not know) or numba.",
+    )
     max_rewrites: int = _setting(
         100, "GRAPHFLOW_MAX_REWRITES", "Rounds of rewriting before a pass is said to loop (RewriteLoopError)."
     )

@@ -23,7 +23,11 @@ from typing import Any
 from graphflow.options import current as current_options
 
 _MAGIC = b"graphflow object 1\n"
-_HELPERS = ("vector_math.py", "intrinsics.py", "helpers.py", "compile.py")  # what kernels import, and how they are compiled
+# The files whose text object code depends on: what kernels import, and how they are compiled.
+_HELPERS = (
+    *("tracing.py", "vector_math.py", "special_math.py", "integer_math.py", "bits.py"),
+    *("direct.py", "compile.py", "numba_helpers.py", "intrinsics.py", "helpers.py"),
+)
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,7 @@ def _objects() -> Any:
 def folder() -> Path:
     """Where kernels of this environment are kept."""
     root = current_options().cache
-    return (Path(root) if root else _user_cache()) / environment_key()
+    return (Path(root) if root else _user_cache()) / f"{environment_key()}-{current_options().compiler}"
 
 
 @lru_cache(maxsize=1)
@@ -124,7 +128,7 @@ def _load(text: str, name: str, place: Path, described: str) -> int:
         return address
     source = text.replace("def kernel(", f"def {name}(")
     path = _write(place / f"{name}.py", source.encode())
-    code, symbol = import_module("graphflow.codegen.compile").compile_source(source, name, str(path), described)
+    code, symbol = _compile(source, name, str(path), described)
     _write(place / f"{name}.o", _pack(code, symbol))
     address = _objects().add_object(code, symbol)
     seconds = time.perf_counter() - started
@@ -135,6 +139,17 @@ def _load(text: str, name: str, place: Path, described: str) -> int:
         compile_seconds=_cache.stats.compile_seconds + seconds,
     )
     return address
+
+
+def _compile(source: str, name: str, path: str, described: str) -> tuple[bytes, str]:
+    """(object code, symbol): straight through LLVM where the source allows it, by numba where not."""
+    direct = import_module("graphflow.codegen.direct")
+    if current_options().compiler == "llvm":
+        try:
+            return direct.compile_source(source, name)
+        except direct.Unsupported:
+            pass
+    return import_module("graphflow.codegen.compile").compile_source(source, name, path, described)
 
 
 def _pack(code: bytes, symbol: str) -> bytes:

@@ -11,11 +11,13 @@ from numba.core import cgutils, compiler, registry, types
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.dispatcher import _FunctionCompiler
 
+from graphflow.codegen import numba_helpers
 from graphflow.errors import CompileError
 
 # Reassociation and contraction are allowed; NaN, infinities and signed zeros keep their meaning.
 FLAGS = {"reassoc", "contract"}
 
+HELPERS = numba_helpers.HELPERS  # importing the module has told numba of them
 _REPORT = "Please report this: it is a fault of graphflow."
 _POINTER = types.CPointer(types.int64)
 _ARGUMENTS = (_POINTER, _POINTER, types.int64, types.int64)  # buffers, dims, begin, end

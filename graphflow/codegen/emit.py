@@ -250,7 +250,7 @@ class Emitter:
                 operand = args[-1].dtype if args else dtype
                 if args and any(a.dtype != operand for a in args):
                     operand = next((a.dtype for a in args if not a.dtype.is_bool), operand)
-                parts = [self.value(a) for a in args]
+                parts = [self.value(a) if not (fn == "threefry" and k == 4) else str(a.value) for k, a in enumerate(args)]  # type: ignore[attr-defined]
                 text = scalar.spelling(fn, operand).format(*parts)
                 if fn in scalar.INDEX:
                     return text
@@ -560,12 +560,15 @@ _modules: dict[str, set[str]] = {}
 
 
 def helper_modules() -> Mapping[str, set[str]]:
-    """The functions that kernels may call, by module; read from the modules' text, as importing them would import numba."""
+    """The functions that kernels may call, by module; read from the modules' text, as importing some would import numba.
+
+    They are what a decorator or a call makes: `@helper` above `def erf_f32`, `exp_f32, exp_f64 = helper(...), helper(...)`.
+    """
     if not _modules:
-        for module in ("helpers", "intrinsics", "vector_math"):
+        for module in ("bits", "helpers", "integer_math", "intrinsics", "special_math", "vector_math"):
             text = (Path(__file__).parent / f"{module}.py").read_text()
-            found = set(re.findall(r"^def ([a-z]\w*)", text, re.M))
-            for names in re.findall(r"^([a-z][\w, ]*?) = ", text, re.M):
+            found = set(re.findall(r"^@\w+\ndef ([a-z]\w*)", text, re.M))
+            for names in re.findall(r"^([a-z][\w, ]*?) = \w+\(", text, re.M):
                 found.update(n.strip() for n in names.split(","))
             _modules[module] = found
     return _modules

@@ -165,12 +165,17 @@ buffer_c128, scratch_c128 = _view(types.complex128), _scratch(types.complex128)
 def _unsigned(method: str) -> Any:
     @intrinsic
     def divide(typing_context: Any, a: Any, b: Any) -> Any:
-        return types.int64(types.int64, types.int64), lambda c, builder, s, args: getattr(builder, method)(args[0], args[1])
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            zero, one = ir.Constant(I64, 0), ir.Constant(I64, 1)
+            divisor = builder.select(builder.icmp_unsigned("==", args[1], zero), one, args[1])
+            return getattr(builder, method)(args[0], divisor)
+
+        return types.int64(types.int64, types.int64), generate
 
     return divide
 
 
-index_div = _unsigned("udiv")  # of non-negative numbers; the divisor is an extent of a loop that runs, so not 0
+index_div = _unsigned("udiv")  # of non-negative numbers; 0 as a divisor, the size of an empty axis, counts as 1
 index_mod = _unsigned("urem")
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from graphflow.codegen.emit import Source
+from graphflow.codegen.emit import Source, helper_modules
 from graphflow.codegen.scalar import SUFFIX
 
 _DTYPES = {
@@ -97,7 +97,7 @@ def _namespace(names: Sequence[str]) -> dict[str, Any]:
     found["checked_index"] = checked_index
     for name in names:
         if name not in found:
-            found[name] = _typed(name)
+            found[name] = helper_named(name)
     return found
 
 
@@ -106,15 +106,11 @@ def _saturating(x: Any, dtype: np.dtype) -> Any:
     return dtype.type(0) if np.isnan(x) else dtype.type(int(min(max(float(x), float(info.min)), float(info.max))))
 
 
-def _typed(name: str) -> Callable[..., Any]:
-    """A compiled helper whose result is a NumPy scalar again."""
-    for module in ("vector_math", "helpers"):
-        function = getattr(import_module(f"graphflow.codegen.{module}"), name, None)
-        if function is not None:
-            suffix = name.rsplit("_", 1)[-1]
-            results = {"load_f16": "f32", "load_bf16": "f32", "store_f16": "u16", "store_bf16": "u16", "threefry": "u32"}
-            dtype = _DTYPES[results.get(name, suffix)]
-            return lambda *args: dtype.type(function(*args))
+def helper_named(name: str) -> Callable[..., Any]:
+    """The helper of that name: a function of NumPy values."""
+    for module, known in helper_modules().items():
+        if name in known and module != "intrinsics":  # those have no Python of their own, only a twin in `_namespace`
+            return getattr(import_module(f"graphflow.codegen.{module}"), name)
     raise KeyError(f"no helper {name}")
 
 

@@ -21,7 +21,7 @@ INDEX = {
     "index_mul": "{0} * {1}",
     "index_div": "index_div({0}, {1})",
     "index_mod": "index_mod({0}, {1})",
-    "threefry": "threefry({0}, {1}, {2}, {3}, {4})",
+    "threefry": "threefry_{4}({0}, {1}, {2}, {3})",
 }
 
 

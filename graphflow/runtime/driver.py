@@ -10,7 +10,17 @@ A pool is 64 int64s, each counter on a cache line of its own:
     48 kernel | 49 pointers | 50 dims | 51 extent | 52 grain | 53 open | 54 stop | 55 read() | 56 write() | 57, 58 pipe
 """
 
-from graphflow.codegen.intrinsics import add_i64, call_address, call_kernel, exchange_i64, load_i64, pause, store_i64, view_i64
+from graphflow.codegen.intrinsics import (
+    add_i64,
+    call_address,
+    call_kernel,
+    exchange_i64,
+    index_div,
+    load_i64,
+    pause,
+    store_i64,
+    view_i64,
+)
 
 SPINS = 4000  # rounds a worker waits before it sleeps: some 20 us, longer than the pause between two rows
 
@@ -57,7 +67,7 @@ def run_table(buffers, dims, begin, end):
                     sleeping = 0
                 else:
                     sleeping = found
-            chunks = (extent + grain - 1) // grain
+            chunks = index_div(extent + grain - 1, grain)
             chunk = add_i64(pool + 64, 1)
             while chunk < chunks:
                 start = chunk * grain
@@ -105,7 +115,7 @@ def worker(buffers, dims, begin, end):
             sizes = job[50]
             extent = job[51]
             grain = job[52]
-            chunks = (extent + grain - 1) // grain
+            chunks = index_div(extent + grain - 1, grain)
             chunk = add_i64(pool + 64, 1)
             while chunk < chunks:
                 start = chunk * grain

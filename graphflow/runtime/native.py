@@ -26,7 +26,7 @@ _prototype = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_int
 def _entry(name: str) -> Callable[[int, int, int, int], None]:
     """A function of `driver.py`, compiled; calling it releases the GIL."""
     text = (Path(__file__).parent / "driver.py").read_text()
-    header = re.search(r"^from .*?$", text, re.M)
+    header = re.search(r"^from [^(\n]*(\([^)]*\))?", text, re.M)
     body = re.search(rf"^def {name}\(.*?(?=^def |\Z)", text, re.M | re.S)
     assert header is not None and body is not None
     source = f"{header[0]}\n\n\n{body[0].strip()}\n".replace(f"def {name}(", "def kernel(")

@@ -17,7 +17,10 @@ import numpy as np
 import pytest
 from numba import cfunc, types
 
-from graphflow.codegen import vector_math
+from graphflow.codegen import integer_math, special_math, vector_math
+from graphflow.codegen.accuracy import ULP_BOUNDS
+from graphflow.codegen.emit import helper_modules
+from graphflow.codegen.tracing import DTYPES, SIGNED_BITS, f32, f64
 
 STRIDE = 4001  # of the float32 bit patterns; a prime, so that all exponents and signs occur
 FLAGS = {"reassoc", "contract"}  # of our kernels
@@ -55,13 +58,22 @@ SPECIAL = (0.0, -0.0, inf, -inf, nan, 1.0, -1.0, 0.5, -0.5, 2.0, -2.0)
 # --- kernels ----------------------------------------------------------------------------------------------------------------
 
 
+MODULES = {"vector_math": vector_math, "special_math": special_math, "integer_math": integer_math}
+
+
+def helper_named(name: str) -> Callable[..., np.ndarray]:
+    """The helper, from the module that emitted source would import it from."""
+    (function,) = (getattr(module, name) for key, module in MODULES.items() if name in helper_modules()[key])
+    return function
+
+
 class Kernel:
     """A compiled loop over one helper."""
 
     def __init__(self, name: str) -> None:
         base, _, suffix = name.rpartition("_")
-        self.helper: Callable[..., np.ndarray] = getattr(vector_math, name)
-        self.dtype = vector_math.DTYPES[suffix]
+        self.helper: Callable[..., np.ndarray] = helper_named(name)
+        self.dtype = DTYPES[suffix]
         function, pointer = self.helper, types.CPointer(types.__dict__[self.dtype.name])
         if base in BINARY:
 
@@ -135,7 +147,7 @@ def mpmath_errors(result: np.ndarray, references: list[mpmath.mpf], least: float
 def assert_within(name: str, errors: np.ndarray, result: np.ndarray, *operands: np.ndarray) -> None:
     worst = int(np.argmax(errors))
     at = ", ".join(repr(operand[worst]) for operand in operands)
-    bound = vector_math.ULP_BOUNDS[name]
+    bound = ULP_BOUNDS[name]
     assert errors[worst] <= bound, f"{name}({at}) = {result[worst]!r}: {errors[worst]:.3f} ULP, bound {bound}"
 
 
@@ -149,8 +161,8 @@ def all_over_float32() -> np.ndarray:
 def neighbours(values: list[float], dtype: np.dtype) -> np.ndarray:
     """The values and three numbers on either side of each."""
     centre = np.array(values, dtype)
-    integers = centre.view(vector_math.SIGNED_BITS[dtype])[:, None] + np.arange(-3, 4, dtype=vector_math.SIGNED_BITS[dtype])
-    return integers.astype(vector_math.SIGNED_BITS[dtype]).ravel().view(dtype)
+    integers = centre.view(SIGNED_BITS[dtype])[:, None] + np.arange(-3, 4, dtype=SIGNED_BITS[dtype])
+    return integers.astype(SIGNED_BITS[dtype]).ravel().view(dtype)
 
 
 def float32_samples(base: str) -> np.ndarray:
@@ -160,7 +172,7 @@ def float32_samples(base: str) -> np.ndarray:
     edges += [1.1754944e-38, 1e-44, 3.4028235e38, 2.0**23, 2.0**24, 2.0**-24, 2.0**-12, 2.0**50, 2.0**77, 2.0**104, 17.33]
     edges += [0.41421356, 2.4142136]
     edges += [1.5707964, 3.1415927, 16367173 * 2.0**72]  # the last: the float32 closest to a multiple of pi/2
-    both_signs = neighbours(edges + [-edge for edge in edges], vector_math.f32)
+    both_signs = neighbours(edges + [-edge for edge in edges], f32)
     dense = np.linspace(low, high, 20_001).astype(np.float32)
     return np.concatenate([all_over_float32(), dense, both_signs, np.array(SPECIAL, np.float32)])
 
@@ -169,11 +181,11 @@ def few_samples(base: str, dtype: np.dtype) -> np.ndarray:
     """Some hundred finite numbers in the function's domain."""
     rng = np.random.default_rng(7)
     low, high = INTERVALS[base]
-    largest = 1000 if dtype == vector_math.f64 else 120
+    largest = 1000 if dtype == f64 else 120
     numbers = [rng.uniform(low, high, 300), rng.uniform(-2, 2, 100), 2.0 ** rng.uniform(-largest, largest, 60)]
     numbers += [-(2.0 ** rng.uniform(-largest, largest, 60)), 1 + 2.0 ** rng.uniform(-50, -1, 40), 2.0 ** rng.uniform(-30, 1, 60)]
     numbers += [1 - 2.0 ** rng.uniform(-50, -1, 40), -(2.0 ** rng.uniform(-30, 1, 60)), [0.5, 0.25, 0.55, math.sqrt(0.5), 0.75]]
-    if dtype == vector_math.f64:
+    if dtype == f64:
         numbers += [[5e-324, 2.2250738585072014e-308, 1e-310, -1e-310, 1.7976931348623157e308, 6381956970095103 * 2.0**797]]
     x = np.concatenate(numbers).astype(dtype)
     x = x[np.isfinite(x)]
@@ -214,7 +226,7 @@ TRIED_ON_SAMPLES += [f"{base}_f32" for base in MPMATH_REFERENCES if base not in 
 @pytest.mark.parametrize("name", TRIED_ON_SAMPLES)
 def test_against_mpmath(name: str) -> None:
     base, _, suffix = name.rpartition("_")
-    x = few_samples(base, vector_math.DTYPES[suffix])
+    x = few_samples(base, DTYPES[suffix])
     with mpmath.workdps(40 if base != "erfinv" else 60):
         references = [exact(base, value) for value in x.tolist()]
         for result in both_ways(name, x):
@@ -238,7 +250,7 @@ def exact(base: str, value: float) -> mpmath.mpf:
 @pytest.mark.parametrize("suffix", ["f32", "f64"])
 @pytest.mark.parametrize("base", ["pow", "atan2"])
 def test_binary_against_mpmath(base: str, suffix: str) -> None:
-    dtype = vector_math.DTYPES[suffix]
+    dtype = DTYPES[suffix]
     name, rng, n = f"{base}_{suffix}", np.random.default_rng(11), 1500
     if base == "pow":
         x = np.concatenate([np.exp(rng.uniform(-6, 6, n)), rng.uniform(0.99, 1.01, n)]).astype(dtype)
@@ -289,7 +301,7 @@ EXACT = [  # function, operand, result: the same bits, NaN apart
 @pytest.mark.parametrize("suffix", ["f32", "f64"])
 def test_special_values(suffix: str) -> None:
     for base, operand, expected in EXACT:
-        x = np.array([operand], vector_math.DTYPES[suffix])
+        x = np.array([operand], DTYPES[suffix])
         for result in both_ways(f"{base}_{suffix}", x):
             np.testing.assert_array_equal(result, x.dtype.type(expected), err_msg=f"{base}_{suffix}({operand})")
             assert math.isnan(expected) or np.signbit(result[0]) == np.signbit(expected), f"{base}_{suffix}({operand})"
@@ -303,7 +315,7 @@ PAIRS += (2.0**24 + 2,)
 @pytest.mark.parametrize("reference", [np.power, np.arctan2, np.mod, np.maximum, np.minimum, np.copysign])
 def test_special_pairs(reference: np.ufunc, suffix: str) -> None:
     base = {"power": "pow", "arctan2": "atan2", "remainder": "mod"}.get(reference.__name__, reference.__name__)
-    dtype, name = vector_math.DTYPES[suffix], f"{base}_{suffix}"
+    dtype, name = DTYPES[suffix], f"{base}_{suffix}"
     x, y = (grid.ravel() for grid in np.meshgrid(np.array(PAIRS, dtype), np.array(PAIRS, dtype)))
     with np.errstate(all="ignore"):
         quotient = np.abs(x.astype(np.float64) / y)
@@ -320,7 +332,7 @@ def test_special_pairs(reference: np.ufunc, suffix: str) -> None:
 def test_remainders_of_random_pairs_are_exact() -> None:
     rng = np.random.default_rng(2)
     for suffix in ("f32", "f64"):
-        dtype = vector_math.DTYPES[suffix]
+        dtype = DTYPES[suffix]
         x, y = ((rng.standard_normal(20_000) * np.exp(rng.uniform(-12, 12, 20_000))).astype(dtype) for _ in "xy")
         for result in both_ways(f"mod_{suffix}", x, y):
             np.testing.assert_array_equal(result, np.mod(x, y))
@@ -339,7 +351,7 @@ INTEGERS = ["i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64"]
 
 
 def integer_pairs(suffix: str) -> tuple[np.ndarray, np.ndarray]:
-    dtype, rng = vector_math.DTYPES[suffix], np.random.default_rng(3)
+    dtype, rng = DTYPES[suffix], np.random.default_rng(3)
     limits = np.iinfo(dtype)
     edges = [limits.min, limits.min + 1, limits.max, limits.max - 1, 0, 1, 2, 3, 7] + ([-1, -2, -3] if dtype.kind == "i" else [])
     x, y = (grid.ravel() for grid in np.meshgrid(np.array(edges, dtype), np.array(edges, dtype)))
@@ -410,5 +422,13 @@ def test_maximum_vectorises_as_a_reduction() -> None:
 
 
 def test_helpers_state_their_bounds() -> None:
-    for name, bound in vector_math.ULP_BOUNDS.items():
-        assert getattr(vector_math, name).__doc__.endswith(f"Within {bound} ULP.")
+    for name, bound in ULP_BOUNDS.items():
+        assert helper_named(name).__doc__.endswith(f"Within {bound} ULP.")
+
+
+def test_modules_are_read_for_their_helpers_alone() -> None:
+    """What emitted source finds by reading the modules' text: every helper, nothing imported or internal, each in one module."""
+    for key, module in MODULES.items():
+        assert helper_modules()[key] == {name for name, value in vars(module).items() if hasattr(value, "py_func")}
+    names = [name for known in helper_modules().values() for name in known]
+    assert len(names) == len(set(names))

@@ -87,6 +87,17 @@ def test_empty_batches(sess):
     assert shapes == [(0, 3), (), (0,), (0, 2), (0, 3)]
 
 
+def test_empty_axes_inside_reshapes(sess):
+    x = gf.placeholder(gf.float32, [None, None, None], name="x")
+    flat = gf.reshape(gf.exp(x), [-1])
+    back = gf.reshape(gf.transpose(gf.reshape(flat, [gf.shape(x)[0], -1])), [-1, gf.shape(x)[0]])
+    fetches = [flat * 2.0, back, gf.reduce_sum(back, axis=0), gf.reduce_sum(gf.reshape(x, [gf.shape(x)[0], -1]), axis=1)]
+    for shape in ((2, 3, 4), (0, 3, 4), (2, 0, 4), (2, 3, 0), (0, 0, 0)):
+        data = np.ones(shape, np.float32)
+        values = sess.run(fetches, {x: data})
+        assert [v.size for v in values] == [data.size, data.size, shape[0], shape[0]]
+
+
 def test_unknown_sizes_broadcast_when_they_turn_out_to_be_one(sess):
     a, b = gf.placeholder(gf.float32, [None, None], name="a"), gf.placeholder(gf.float32, [None, None], name="b")
     y, total = a + b, gf.reduce_sum(a * b, axis=0)

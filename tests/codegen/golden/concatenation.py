@@ -14,7 +14,7 @@ def kernel(buffers, dims, begin, end):
     for i0 in range(begin, end):
         at = i0 * 5
         for i1 in range(5):
-            if i1 < 3:
+            if (i1 < 3):
                 chosen = in0[i0 * 3 + i1]
             else:
                 chosen = in1[-3 + i0 * 2 + i1]

@@ -6,7 +6,7 @@
 #   dims[1] = argument(333397024)
 from numpy import float32, uint32
 
-from graphflow.codegen.helpers import load_bf16, store_bf16, threefry
+from graphflow.codegen.bits import load_bf16, store_bf16, threefry_0
 from graphflow.codegen.intrinsics import buffer_u16, buffer_u32
 
 
@@ -21,14 +21,6 @@ def kernel(buffers, dims, begin, end):
         index = i0 * 4
         at = i0 * 4
         for i1 in range(4):
-            right_shift = uint32(
-                (threefry(uint32(d0), uint32(d1), uint32((index + i1)), in0_at, uint32(0)) >> uint32(8))
-                if uint32(8) < uint32(64)
-                else uint32(0)
-            )
-            where = (
-                (load_bf16(in1[at + i1]) * float32(2.0))
-                if ((float32(right_shift) * float32(5.960464477539063e-08)) >= float32(0.5))
-                else float32(0.0)
-            )
+            right_shift = uint32((threefry_0(uint32(d0), uint32(d1), uint32((index + i1)), in0_at) >> uint32(8)) if uint32(8) < uint32(64) else uint32(0))
+            where = (load_bf16(in1[at + i1]) * float32(2.0)) if ((float32(right_shift) * float32(5.960464477539063e-08)) >= float32(0.5)) else float32(0.0)
             out2[at + i1] = store_bf16(where)

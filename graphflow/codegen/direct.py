@@ -1,0 +1,550 @@
+"""Source text to object code straight through LLVM: a compiler for the small Python that kernels are written in.
+
+A kernel is assignments of typed scalars, `for ... in range(...)`, `while`, `if`, loads and stores, and calls of the helpers;
+there is nothing to infer, so a pass over the syntax tree emits it. numba compiles the same text (`codegen.compile`), and does
+so for what this compiler does not know, which raises `Unsupported`: complex numbers, today. It takes a tenth of numba's time,
+as nine tenths of that are type inference.
+
+Every variable is a stack slot that LLVM makes a register. Arithmetic on floats may be reassociated and contracted; loads and
+stores say that no two buffers of a kernel overlap.
+"""
+
+from __future__ import annotations
+
+import ast
+import ctypes
+from collections.abc import Callable, Sequence
+from functools import cache, lru_cache
+from importlib import import_module
+from typing import Any
+
+import llvmlite.binding as llvm
+import numpy as np
+from llvmlite import ir
+
+from graphflow.codegen.emit import helper_modules
+from graphflow.codegen.tracing import HELPERS, Helper, Traced, boolean, convert, llvm_type, select
+
+FLAGS = ("reassoc", "contract")
+MAX_SCOPES = 48  # buffers beyond this number may alias one another
+
+I64, I32, I8, I1 = (ir.IntType(bits) for bits in (64, 32, 8, 1))
+POINTER = I8.as_pointer()
+_DTYPES = {
+    "b1": np.dtype(bool),
+    **{f"{kind}{bits}": np.dtype(f"{name}{bits}") for kind, name in (("i", "int"), ("u", "uint")) for bits in (8, 16, 32, 64)},
+    "f32": np.dtype("float32"),
+    "f64": np.dtype("float64"),
+}  # fmt: skip
+_CONSTRUCTORS = {str(d): d for d in _DTYPES.values()}
+INT64, FLOAT32 = np.dtype("int64"), np.dtype("float32")
+
+
+class Unsupported(Exception):
+    """Source that this compiler does not know; numba compiles it."""
+
+
+class BufferValue:
+    """A buffer in a kernel under construction."""
+
+    def __init__(self, pointer: ir.Value, dtype: np.dtype, scope: int | None) -> None:
+        self.pointer, self.dtype, self.scope = pointer, dtype, scope
+
+
+class _Function:
+    """One function being emitted."""
+
+    def __init__(self, definition: ast.FunctionDef, symbol: str) -> None:
+        self.module = ir.Module(symbol)
+        self.module.triple = llvm.get_default_triple()
+        kinds = [I64.as_pointer(), I64.as_pointer(), I64, I64]
+        self.function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), kinds), symbol)
+        self.function.attributes.add("nounwind")
+        entry = self.function.append_basic_block("entry")
+        self.entry = ir.IRBuilder(entry)
+        body = self.function.append_basic_block("body")
+        self.builder = ir.IRBuilder(body)
+        self.slots: dict[str, tuple[ir.Value, np.dtype]] = {}
+        self.buffers: dict[str, BufferValue] = {}
+        self.ends: list[ir.Block] = []  # where `break` goes
+        names = [a.arg for a in definition.args.args]
+        for name, argument, kind in zip(names, self.function.args, kinds, strict=True):
+            if kind is I64:
+                self.assign(name, Traced(self.builder, argument, INT64))
+            else:
+                self.buffers[name] = BufferValue(argument, INT64, None)
+        views = [n.func.id for n in ast.walk(definition) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
+        count = sum(name.startswith(("buffer_", "scratch_")) for name in views)
+        self.scopes = self._alias_scopes(min(count + 1, MAX_SCOPES))
+        for statement in definition.body:
+            self.statement(statement)
+        self.builder.ret_void()
+        self.entry.branch(body)
+
+    def _alias_scopes(self, count: int) -> list[tuple[Any, Any]]:
+        """(the scope of a buffer, the scopes of all others) by the buffer's number."""
+        domain = self.module.add_metadata(["graphflow kernel"])
+        scopes = [self.module.add_metadata([f"buffer {i}", domain]) for i in range(count)]
+        own = [self.module.add_metadata([s]) for s in scopes]
+        others = [self.module.add_metadata([s for j, s in enumerate(scopes) if j != i]) for i in range(count)]
+        return list(zip(own, others, strict=True))
+
+    # --- statements ------------------------------------------------------------------------------------------------------
+
+    def statement(self, node: ast.stmt) -> None:
+        match node:
+            case ast.Assign([ast.Name(name)], value):
+                self.assign(name, self.expression(value))
+            case ast.Assign([ast.Subscript(buffer, index)], value):
+                self.store(self.buffer(buffer), self.index(index), self.expression(value))
+            case ast.AugAssign(ast.Name(name), op, value):
+                self.assign(name, self.binary(op, self.load_name(name), self.expression(value)))
+            case ast.Expr(ast.Constant()):
+                pass
+            case ast.Expr(ast.Call() as call):
+                self.call(call)
+            case ast.For(ast.Name(name), ast.Call(ast.Name("range"), bounds), body, []):
+                self.count(name, bounds, body)
+            case ast.While(test, body, []):
+                self.loop(lambda: self.truth(self.expression(test)), lambda: self.block(body))
+            case ast.If(test, body, orelse):
+                self.branch(self.truth(self.expression(test)), body, orelse)
+            case ast.Break():
+                self.builder.branch(self.ends[-1])
+                self.builder.position_at_end(self.function.append_basic_block("after_break"))
+            case ast.Pass():
+                pass
+            case _:
+                raise Unsupported(ast.unparse(node))
+
+    def block(self, body: Sequence[ast.stmt]) -> None:
+        for statement in body:
+            self.statement(statement)
+
+    def assign(self, name: str, value: Any) -> None:
+        if isinstance(value, BufferValue):
+            self.buffers[name] = value
+            return
+        if isinstance(value, int) and not isinstance(value, bool):
+            value = self.constant(value, INT64)
+        if isinstance(value, bool):
+            value = self.constant(value, boolean)
+        if not isinstance(value, Traced):
+            raise Unsupported(f"a variable of {value!r}")
+        if name not in self.slots:
+            self.slots[name] = (self.entry.alloca(llvm_type(value.dtype), name=name), value.dtype)
+        slot, dtype = self.slots[name]
+        if dtype != value.dtype:
+            raise Unsupported(f"{name} is {dtype} and {value.dtype}")
+        self.builder.store(value.value, slot)
+
+    def count(self, name: str, bounds: Sequence[ast.expr], body: Sequence[ast.stmt]) -> None:
+        """for name in range(start, stop)"""
+        if len(bounds) > 2:
+            raise Unsupported("range with a step")
+        values = [self.int64(self.expression(b)) for b in bounds]
+        start = values[0] if len(values) == 2 else self.constant(0, INT64)
+        stop = values[-1]
+        self.assign(name, start)
+        counter = self.entry.alloca(I64)  # apart from the variable, which the body may change
+        self.builder.store(start.value, counter)
+
+        def more() -> ir.Value:
+            return self.builder.icmp_signed("<", self.builder.load(counter), stop.value)
+
+        def step() -> None:
+            now = self.builder.load(counter)
+            self.assign(name, Traced(self.builder, now, INT64))
+            self.block(body)
+            self.builder.store(self.builder.add(now, ir.Constant(I64, 1), flags=("nsw",)), counter)
+
+        self.loop(more, step)
+
+    def loop(self, test: Callable[[], ir.Value], body: Callable[[], None]) -> None:
+        head, inside, end = (self.function.append_basic_block(n) for n in ("head", "inside", "end"))
+        self.builder.branch(head)
+        self.builder.position_at_end(head)
+        self.builder.cbranch(test(), inside, end)
+        self.builder.position_at_end(inside)
+        self.ends.append(end)
+        body()
+        self.ends.pop()
+        self.builder.branch(head)
+        self.builder.position_at_end(end)
+
+    def branch(self, condition: ir.Value, body: Sequence[ast.stmt], orelse: Sequence[ast.stmt]) -> None:
+        then, otherwise, end = (self.function.append_basic_block(n) for n in ("then", "otherwise", "end"))
+        self.builder.cbranch(condition, then, otherwise)
+        for block, statements in ((then, body), (otherwise, orelse)):
+            self.builder.position_at_end(block)
+            self.block(statements)
+            self.builder.branch(end)
+        self.builder.position_at_end(end)
+
+    # --- memory ------------------------------------------------------------------------------------------------------------
+
+    def buffer(self, node: ast.expr) -> BufferValue:
+        if isinstance(node, ast.Name) and node.id in self.buffers:
+            return self.buffers[node.id]
+        raise Unsupported(f"{ast.unparse(node)} is no buffer")
+
+    def index(self, node: ast.expr) -> ir.Value:
+        return self.int64(self.expression(node)).value
+
+    def place(self, buffer: BufferValue, index: ir.Value) -> ir.Value:
+        storage = I8 if buffer.dtype == boolean else llvm_type(buffer.dtype)
+        return self.builder.gep(self.builder.bitcast(buffer.pointer, storage.as_pointer()), [index])
+
+    def tag(self, instruction: Any, buffer: BufferValue) -> None:
+        instruction.align = buffer.dtype.itemsize
+        if buffer.scope is not None:
+            own, others = self.scopes[min(buffer.scope, len(self.scopes) - 1)]
+            instruction.set_metadata("alias.scope", own)
+            instruction.set_metadata("noalias", others)
+
+    def load(self, buffer: BufferValue, index: ir.Value) -> Traced:
+        loaded = self.builder.load(self.place(buffer, index))
+        self.tag(loaded, buffer)
+        if buffer.dtype == boolean:
+            loaded = self.builder.icmp_unsigned("!=", loaded, ir.Constant(I8, 0))
+        return Traced(self.builder, loaded, buffer.dtype)
+
+    def store(self, buffer: BufferValue, index: ir.Value, value: Any) -> None:
+        value = self.typed(value, buffer.dtype)
+        stored = value.value
+        if buffer.dtype == boolean:
+            stored = self.builder.zext(stored, I8)
+        self.tag(self.builder.store(stored, self.place(buffer, index)), buffer)
+
+    # --- expressions -------------------------------------------------------------------------------------------------------
+
+    def constant(self, value: Any, dtype: np.dtype) -> Traced:
+        with np.errstate(over="ignore"):
+            return Traced(self.builder, ir.Constant(llvm_type(dtype), np.array(value).astype(dtype).item()), dtype)
+
+    def typed(self, value: Any, dtype: np.dtype) -> Traced:
+        """A value as one of `dtype`: literals adopt it, others convert."""
+        if not isinstance(value, Traced):
+            return self.constant(value, dtype)
+        return value if value.dtype == dtype else self.converted(value, dtype)
+
+    def converted(self, value: Traced, dtype: np.dtype) -> Traced:
+        if dtype == boolean:
+            return value.compare("!=", 0)
+        return convert(value, dtype)
+
+    def int64(self, value: Any) -> Traced:
+        return self.typed(value, INT64)
+
+    def truth(self, value: Any) -> ir.Value:
+        return self.typed(value, boolean).value
+
+    def load_name(self, name: str) -> Any:
+        if name in self.slots:
+            slot, dtype = self.slots[name]
+            return Traced(self.builder, self.builder.load(slot), dtype)
+        if name in self.buffers:
+            return self.buffers[name]
+        if name in ("inf", "nan"):
+            return float(name)
+        raise Unsupported(f"the name {name}")
+
+    def expression(self, node: ast.expr) -> Any:
+        match node:
+            case ast.Constant(value) if isinstance(value, bool | int | float):
+                return value
+            case ast.Name(name):
+                return self.load_name(name)
+            case ast.Subscript(buffer, index):
+                return self.load(self.buffer(buffer), self.index(index))
+            case ast.BinOp(left, op, right):
+                return self.binary(op, self.expression(left), self.expression(right))
+            case ast.UnaryOp(op, operand):
+                return self.unary(op, self.expression(operand))
+            case ast.Compare(left, [op], [right]):
+                a, b = self.common(self.expression(left), self.expression(right))
+                return a.compare(_COMPARISONS[type(op)], b)
+            case ast.BoolOp(op, values):
+                return self.boolean(isinstance(op, ast.And), values)
+            case ast.IfExp(test, body, orelse):
+                condition = Traced(self.builder, self.truth(self.expression(test)), boolean)
+                a, b = self.common(self.expression(body), self.expression(orelse))
+                return select(condition, a, b)
+            case ast.Call():
+                return self.call(node)
+            case _:
+                raise Unsupported(ast.unparse(node))
+
+    def common(self, a: Any, b: Any) -> tuple[Traced, Traced]:
+        """Two operands in one type: a literal adopts that of the other, narrower integers widen."""
+        if not isinstance(a, Traced) and not isinstance(b, Traced):
+            dtype = INT64 if isinstance(a, int) and isinstance(b, int) else np.dtype("float64")
+            return self.constant(a, dtype), self.constant(b, dtype)
+        if not isinstance(a, Traced):
+            return self.typed(a, b.dtype), b
+        if not isinstance(b, Traced):
+            return a, self.typed(b, a.dtype)
+        if a.dtype == b.dtype:
+            return a, b
+        kinds = a.dtype.kind + b.dtype.kind
+        if "f" in kinds or "b" in kinds:
+            raise Unsupported(f"operands of {a.dtype} and {b.dtype}")
+        return self.int64(a), self.int64(b)
+
+    def binary(self, op: ast.operator, left: Any, right: Any) -> Any:
+        if not isinstance(left, Traced | BufferValue) and not isinstance(right, Traced | BufferValue):
+            return _LITERAL_ARITHMETIC[type(op)](left, right)
+        a, b = self.common(left, right)
+        kind = type(op)
+        if a.dtype.kind == "f":
+            if kind not in _FLOAT_ARITHMETIC:
+                raise Unsupported(f"{kind.__name__} of {a.dtype}")
+            return Traced(self.builder, getattr(self.builder, _FLOAT_ARITHMETIC[kind])(a.value, b.value, flags=FLAGS), a.dtype)
+        if kind not in _INTEGER_ARITHMETIC or (a.dtype == boolean and kind not in (ast.BitAnd, ast.BitOr, ast.BitXor)):
+            raise Unsupported(f"{kind.__name__} of {a.dtype}")
+        method = _INTEGER_ARITHMETIC[kind]
+        if kind is ast.RShift and a.dtype.kind == "u":
+            method = "lshr"
+        return Traced(self.builder, getattr(self.builder, method)(a.value, b.value), a.dtype)
+
+    def boolean(self, conjunction: bool, values: Sequence[ast.expr]) -> Traced:
+        """`and`, `or`: bitwise on values; what calls a function is evaluated only where Python would."""
+        result = self.truth(self.expression(values[0]))
+        for operand in values[1:]:
+            if not any(isinstance(part, ast.Call) for part in ast.walk(operand)):
+                value = self.truth(self.expression(operand))
+                result = self.builder.and_(result, value) if conjunction else self.builder.or_(result, value)
+                continue
+            slot = self.entry.alloca(I1)
+            self.builder.store(result, slot)
+            more, end = self.function.append_basic_block("more"), self.function.append_basic_block("decided")
+            self.builder.cbranch(result, *((more, end) if conjunction else (end, more)))
+            self.builder.position_at_end(more)
+            self.builder.store(self.truth(self.expression(operand)), slot)
+            self.builder.branch(end)
+            self.builder.position_at_end(end)
+            result = self.builder.load(slot)
+        return Traced(self.builder, result, boolean)
+
+    def unary(self, op: ast.unaryop, value: Any) -> Any:
+        if not isinstance(value, Traced):
+            return -value if isinstance(op, ast.USub) else not value
+        match op:
+            case ast.USub():
+                return -value
+            case ast.Not():
+                return Traced(self.builder, self.builder.not_(self.truth(value)), boolean)
+            case ast.Invert():
+                return ~value
+            case _:
+                raise Unsupported(type(op).__name__)
+
+    # --- calls -------------------------------------------------------------------------------------------------------------
+
+    def call(self, node: ast.Call) -> Any:
+        if not isinstance(node.func, ast.Name) or node.keywords:
+            raise Unsupported(ast.unparse(node))
+        name = node.func.id
+        prefix, _, suffix = name.rpartition("_")
+        if prefix in ("buffer", "scratch") and suffix in _DTYPES:
+            first = self.expression(node.args[0])
+            number = ast.literal_eval(node.args[1])
+            return (
+                self.view(first, number, _DTYPES[suffix]) if prefix == "buffer" else self.scratch(first, number, _DTYPES[suffix])
+            )
+        arguments = [self.expression(a) for a in node.args]
+        if name in _CONSTRUCTORS:
+            return self.typed(arguments[0], _CONSTRUCTORS[name])
+        if name == "bool":
+            return self.typed(arguments[0], boolean)
+        if prefix == "float_to":
+            return self.saturating(arguments[0], _DTYPES[suffix])
+        if prefix == "gemm":
+            return self.gemm(_DTYPES[suffix], arguments)
+        special = getattr(self, f"_{name}", None)
+        if special is not None:
+            return special(*arguments)
+        helper = _helper(name)
+        if helper is None:
+            raise Unsupported(f"the function {name}")
+        return helper.call(*(self.typed(a, helper.dtype) for a in arguments))
+
+    def view(self, pointers: BufferValue, number: int, dtype: np.dtype) -> BufferValue:
+        address = self.load(pointers, ir.Constant(I64, number)).value
+        return BufferValue(self.builder.inttoptr(address, POINTER), dtype, number)
+
+    def scratch(self, size: int, scope: int, dtype: np.dtype) -> BufferValue:
+        storage = I8 if dtype == boolean else llvm_type(dtype)
+        memory = self.entry.alloca(ir.ArrayType(storage, size))
+        memory.align = 64
+        return BufferValue(memory, dtype, scope)
+
+    def _min(self, *values: Any) -> Any:
+        return self.extreme("<", values)
+
+    def _max(self, *values: Any) -> Any:
+        return self.extreme(">", values)
+
+    def extreme(self, spelling: str, values: Sequence[Any]) -> Any:
+        if not any(isinstance(v, Traced) for v in values):
+            return (min if spelling == "<" else max)(values)
+        result, *rest = values
+        for value in rest:
+            a, b = self.common(result, value)
+            if a.dtype.kind == "f":
+                raise Unsupported("min and max of floats")
+            result = select(a.compare(spelling, b), a, b)
+        return result
+
+    def _abs(self, value: Traced) -> Traced:
+        if value.dtype.kind == "f":
+            return value.call("fabs")
+        return value if value.dtype.kind in "ub" else select(value.compare("<", 0), -value, value)
+
+    def _index_div(self, a: Any, b: Any) -> Traced:
+        return Traced(self.builder, self.builder.udiv(self.int64(a).value, self.divisor(b)), INT64)
+
+    def _index_mod(self, a: Any, b: Any) -> Traced:
+        return Traced(self.builder, self.builder.urem(self.int64(a).value, self.divisor(b)), INT64)
+
+    def divisor(self, b: Any) -> ir.Value:
+        """A size to divide by; 1 in place of 0, as a division by zero would end the process and an empty axis has no elements."""
+        if isinstance(b, int):
+            return ir.Constant(I64, b or 1)
+        b = self.int64(b)
+        return select(b.compare("==", 0), self.constant(1, INT64), b).value
+
+    def _checked_index(self, index: Any, size: Any, errors: BufferValue, site: int) -> Traced:
+        """`index`, or 0 after noting (site, index, size) when it is outside 0 <= index < size."""
+        index, size = self.int64(index), self.int64(size)
+        outside = self.builder.icmp_unsigned(">=", index.value, size.value)
+        then, end = self.function.append_basic_block("bad_index"), self.function.append_basic_block("checked")
+        self.builder.cbranch(outside, then, end)
+        self.builder.position_at_end(then)
+        for k, value in enumerate((self.constant(site, INT64), index, size)):
+            self.store(errors, ir.Constant(I64, k), value)
+        self.builder.branch(end)
+        self.builder.position_at_end(end)
+        return select(Traced(self.builder, outside, boolean), self.constant(0, INT64), index)
+
+    def saturating(self, value: Traced, dtype: np.dtype) -> Traced:
+        """A float as an integer, towards zero; out of range the nearest integer, 0 for NaN."""
+        bits, sign = 8 * dtype.itemsize, "s" if dtype.kind == "i" else "u"
+        suffix = "f32" if value.dtype == FLOAT32 else "f64"
+        kind = ir.FunctionType(ir.IntType(bits), [llvm_type(value.dtype)])
+        function = self.declared(f"llvm.fpto{sign}i.sat.i{bits}.{suffix}", kind)
+        return Traced(self.builder, self.builder.call(function, [value.value]), dtype)
+
+    def declared(self, name: str, kind: ir.FunctionType) -> ir.Function:
+        return self.module.globals.get(name) or ir.Function(self.module, kind, name)
+
+    def gemm(self, dtype: np.dtype, arguments: Sequence[Any]) -> None:
+        """C = alpha op(A) op(B) + beta C through a row-major `cblas_?gemm` at an address."""
+        number = llvm_type(dtype)
+        kinds = [I32, I32, I32, I32, I32, number, POINTER, I32, POINTER, I32, number, POINTER, I32]
+        values: list[ir.Value] = [ir.Constant(I32, 101)]
+        for argument, kind in zip(arguments[1:], kinds, strict=True):
+            if kind is number:
+                values.append(self.typed(argument, dtype).value)
+            elif kind is POINTER:
+                values.append(self.builder.inttoptr(self.int64(argument).value, POINTER))
+            else:
+                values.append(self.builder.trunc(self.int64(argument).value, I32))
+        self.call_at(arguments[0], ir.FunctionType(ir.VoidType(), [I32, *kinds]), values)
+
+    def call_at(self, address: Any, kind: ir.FunctionType, values: Sequence[ir.Value]) -> ir.Value:
+        return self.builder.call(self.builder.inttoptr(self.int64(address).value, kind.as_pointer()), values)
+
+    # the driver's own operations
+
+    def _view_i64(self, address: Any) -> BufferValue:
+        return BufferValue(self.builder.inttoptr(self.int64(address).value, POINTER), INT64, None)
+
+    def at(self, address: Any) -> ir.Value:
+        return self.builder.inttoptr(self.int64(address).value, I64.as_pointer())
+
+    def _load_i64(self, address: Any) -> Traced:
+        return Traced(self.builder, self.builder.load_atomic(self.at(address), "acquire", 8), INT64)
+
+    def _store_i64(self, address: Any, value: Any) -> None:
+        self.builder.store_atomic(self.int64(value).value, self.at(address), "release", 8)
+
+    def _add_i64(self, address: Any, value: Any) -> Traced:
+        return Traced(self.builder, self.builder.atomic_rmw("add", self.at(address), self.int64(value).value, "seq_cst"), INT64)
+
+    def _exchange_i64(self, address: Any, expected: Any, value: Any) -> Traced:
+        old = self.builder.cmpxchg(self.at(address), self.int64(expected).value, self.int64(value).value, "seq_cst", "seq_cst")
+        return Traced(self.builder, self.builder.extract_value(old, 0), INT64)
+
+    def _pause(self) -> None:
+        self.builder.fence("seq_cst")
+
+    def _call_kernel(self, address: Any, *arguments: Any) -> None:
+        values = [self.int64(a).value for a in arguments]
+        self.call_at(address, ir.FunctionType(ir.VoidType(), [I64] * 4), values)
+
+    def _call_address(self, address: Any, *arguments: Any) -> Traced:
+        values = [self.int64(a).value for a in arguments]
+        return Traced(self.builder, self.call_at(address, ir.FunctionType(I64, [I64] * 7), values), INT64)
+
+
+_COMPARISONS = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!="}
+_FLOAT_ARITHMETIC = {ast.Add: "fadd", ast.Sub: "fsub", ast.Mult: "fmul", ast.Div: "fdiv"}
+_INTEGER_ARITHMETIC = {
+    ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.LShift: "shl", ast.RShift: "ashr", ast.BitAnd: "and_", ast.BitOr: "or_",
+    ast.BitXor: "xor",
+}  # fmt: skip
+_LITERAL_ARITHMETIC: dict[type, Callable[[Any, Any], Any]] = {
+    ast.Add: lambda a, b: a + b,
+    ast.Sub: lambda a, b: a - b,
+    ast.Mult: lambda a, b: a * b,
+}
+
+
+@cache
+def _helper(name: str) -> Helper | None:
+    """The traced helper of that name."""
+    for module, names in helper_modules().items():
+        if name in names and module not in ("helpers", "intrinsics"):
+            import_module(f"graphflow.codegen.{module}")
+            return HELPERS.get(name)
+    return None
+
+
+# --- from IR to object code -------------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=1)
+def _machine() -> llvm.TargetMachine:
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    return llvm.Target.from_default_triple().create_target_machine(
+        cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=3, jit=True,
+        reloc="static" if llvm.get_default_triple().startswith("x86_64") else "default", codemodel="jitdefault",
+    )  # fmt: skip
+
+
+def optimized_module(text: str, name: str) -> llvm.ModuleRef:
+    """The LLVM module of the function `name` in `text`, through LLVM's pipeline."""
+    definition = next(node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef) and node.name == name)
+    module = llvm.parse_assembly(str(_Function(definition, f"entry_{name}").module))
+    module.verify()
+    tuning = llvm.create_pipeline_tuning_options(speed_level=3)
+    tuning.loop_vectorization = tuning.slp_vectorization = tuning.loop_interleaving = tuning.loop_unrolling = True
+    passes = llvm.create_pass_builder(_machine(), tuning)
+    passes.getModulePassManager().run(module, passes)
+    return module
+
+
+def compile_source(text: str, name: str) -> tuple[bytes, str]:
+    """(object code, symbol) of the function `name` in `text`; Unsupported where it holds what this compiler does not know."""
+    module = optimized_module(text, name)
+    missing = [
+        f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.") and not hasattr(_process, f.name)
+    ]
+    if missing:
+        raise Unsupported(f"calls of {', '.join(missing)}")
+    return _machine().emit_object(module), f"entry_{name}"
+
+
+_process = ctypes.CDLL(None)

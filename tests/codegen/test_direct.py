@@ -1,0 +1,69 @@
+"""The compiler of kernels' source: equal to numba on whole programs, and honest about what it does not know."""
+
+import numpy as np
+import pytest
+
+import graphflow as gf
+from graphflow.codegen import direct
+from tests.codegen.test_emit import CASES, as_list
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+def test_both_compilers_agree(case, rng):
+    feeds, fetches = case()
+    values = {}
+    for t in feeds:
+        shape = [5 if not isinstance(d, int) else d for d in t.shape]
+        values[t] = (rng.integers(0, 5, shape) if t.dtype.is_integer else rng.normal(size=shape)).astype(t.dtype.numpy)
+    results = {}
+    for compiler in ("llvm", "numba"):
+        with gf.options(compiler=compiler), gf.Session() as sess:
+            sess.run(gf.global_variables_initializer())
+            results[compiler] = as_list(sess.run(fetches, values))
+    for a, b in zip(results["llvm"], results["numba"], strict=True):
+        np.testing.assert_allclose(a.astype(np.float64), b.astype(np.float64), rtol=1e-6, atol=1e-6)
+
+
+def compiled(*lines):
+    return direct.compile_source(
+        "def kernel(buffers, dims, begin, end):\n" + "\n".join("    " + line for line in lines), "kernel"
+    )
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "x = 'text'",
+        "x = [1]",
+        "x = y",
+        "x = open(3)",
+        "for i in range(0, 4, 2): pass",
+        "x = dims[0] if begin else float32(1.0)",
+        "import os",
+        "x = begin ** 2",
+    ],
+)
+def test_what_it_does_not_know_is_unsupported(line):
+    with pytest.raises(direct.Unsupported):
+        compiled(line)
+
+
+def test_loops_vectorise():
+    text = "\n".join(
+        [
+            "def kernel(buffers, dims, begin, end):",
+            "    in0 = buffer_f32(buffers, 0)",
+            "    out1 = buffer_f32(buffers, 1)",
+            "    for i in range(begin, end):",
+            "        out1[i] = exp_f32(in0[i]) * float32(2.0)",
+        ]
+    )
+    code = str(direct.optimized_module(text, "kernel"))
+    assert " x float>" in code and "vector.memcheck" not in code
+
+
+def test_complex_numbers_go_to_numba():
+    x = gf.placeholder(gf.complex64, [3], name="x")
+    with gf.Session() as sess:
+        value = sess.run(gf.exp(x) * x, {x: np.array([1j, 2, 0], np.complex64)})
+    np.testing.assert_allclose(value, np.exp([1j, 2, 0]) * [1j, 2, 0], rtol=1e-6)
