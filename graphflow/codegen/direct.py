@@ -23,6 +23,7 @@ import numpy as np
 from llvmlite import ir
 
 from graphflow.codegen.emit import helper_modules
+from graphflow.codegen.objects import host_features
 from graphflow.codegen.tracing import HELPERS, Helper, Traced, boolean, convert, llvm_type, select
 
 FLAGS = ("reassoc", "contract")
@@ -519,7 +520,7 @@ def _machine() -> llvm.TargetMachine:
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     return llvm.Target.from_default_triple().create_target_machine(
-        cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=3, jit=True,
+        cpu=llvm.get_host_cpu_name(), features=host_features(), opt=3, jit=True,
         reloc="static" if llvm.get_default_triple().startswith("x86_64") else "default", codemodel="jitdefault",
     )  # fmt: skip
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -31,5 +31,13 @@ def add_object(code: bytes, symbol: str) -> int:
 
 def machine_parts() -> tuple[Any, ...]:
     """All of the machine that object code depends on."""
-    features = llvm.get_host_cpu_features().flatten()
-    return llvm.llvm_version_info, llvm.get_host_cpu_name(), features, platform.machine(), platform.system()
+    return llvm.llvm_version_info, llvm.get_host_cpu_name(), host_features(), platform.machine(), platform.system()
+
+
+@cache
+def host_features() -> str:
+    """The processor's features as LLVM spells them; none where LLVM cannot tell."""
+    try:
+        return llvm.get_host_cpu_features().flatten()
+    except RuntimeError:
+        return ""

@@ -581,7 +581,7 @@ class Binding:
 # The work of a kernel is estimated from its operations and bytes, at what one core with AVX2 did (docs/performance.md).
 OPERATION_NS = 0.035  # of one addition on one float32, vectorised; costs of ops are in additions
 BYTES_PER_NS = 10.0  # from and to memory
-PARALLEL_NS = 100_000.0  # less work stays on the calling thread: waking another takes about half of it
+PARALLEL_NS = 150_000.0  # less work stays on the calling thread: waking another takes 40,000 (decision 0003)
 CHUNK_NS = 20_000.0  # work that is handed out at a time: much more than the 0.2 us that handing out takes
 _ERRORS = Buffer("errors", int64, 8)
 

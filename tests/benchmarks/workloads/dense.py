@@ -13,6 +13,7 @@ class Perceptron(Workload):
     batch: int
     parameters = ("w1", "b1", "w2", "b2")
     learning_rate = 1e-2
+    tolerance = 1e-3  # a relu near 0 is a thirty-second of a gradient
 
     def data(self, random):
         return {

@@ -13,7 +13,10 @@ BINARY = ("add", "subtract", "multiply", "maximum", "minimum")
 
 @dataclass(frozen=True)
 class SmallOps(Workload):
-    """Ops drawn at random, each on two of the eight latest values of [8, 16]; every fiftieth is a matrix product."""
+    """Ops drawn at random, each on the latest value and an earlier one, of [8, 16]; every fiftieth is a matrix product.
+
+    As each reads the latest value, none is dead.
+    """
 
     nodes: int
     tolerance = 1e-3
@@ -22,23 +25,23 @@ class SmallOps(Workload):
         return {"x": normal(random, 8, 16), "w": normal(random, 16, 16, scale=0.2)}
 
     def plan(self):
-        """(op, its operands as positions from the end) for each node."""
+        """(op, how far back its second operand lies) for each node."""
         random = np.random.default_rng(1)
         for k in range(self.nodes):
-            first, second = (int(i) for i in random.integers(1, min(8, k + 1) + 1, 2))
+            back = int(random.integers(2, 9)) if k >= 8 else k + 1
             if k % 50 == 49:
-                yield "matmul", first, second
+                yield "matmul", back
             elif k % 3 == 0:
-                yield UNARY[int(random.integers(len(UNARY)))], first, second
+                yield UNARY[int(random.integers(len(UNARY)))], back
             else:
-                yield BINARY[int(random.integers(len(BINARY)))], first, second
+                yield BINARY[int(random.integers(len(BINARY)))], back
 
     def run(self, functions, p, total):
-        """The sum of the last eight values; `functions` are those that are no operators."""
+        """The sum of the latest eight values; `functions` are those that are no operators."""
         arithmetic = {"add": operator.add, "subtract": operator.sub, "multiply": operator.mul}
         values = [p["x"]]
-        for name, first, second in self.plan():
-            a, b = values[-first], values[-second]
+        for name, back in self.plan():
+            a, b = values[-1], values[-back]
             if name in UNARY:
                 value = functions[name](a)
             elif name == "matmul":
