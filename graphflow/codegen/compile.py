@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from typing import Any
 
 import numba
@@ -12,6 +11,7 @@ from numba.core.compiler_lock import global_compiler_lock
 from numba.core.dispatcher import _FunctionCompiler
 
 from graphflow.codegen import numba_helpers
+from graphflow.codegen.objects import c_library
 from graphflow.errors import CompileError
 
 # Reassociation and contraction are allowed; NaN, infinities and signed zeros keep their meaning.
@@ -86,10 +86,7 @@ def compile_source(text: str, name: str, path: str, described: str) -> tuple[byt
 def unresolved(library: Any) -> list[str]:
     """Functions that compiled code calls and that neither LLVM nor the C library has: linking them would abort the process."""
     names = [f.name for f in library._final_module.functions if f.is_declaration and not f.name.startswith("llvm.")]
-    return [name for name in names if not hasattr(_process, name)]
-
-
-_process = ctypes.CDLL(None)
+    return [name for name in names if not hasattr(c_library(), name)]
 
 
 def inspect_llvm(text: str, name: str, path: str) -> str:

@@ -12,7 +12,6 @@ stores say that no two buffers of a kernel overlap.
 from __future__ import annotations
 
 import ast
-import ctypes
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
 from importlib import import_module
@@ -23,7 +22,7 @@ import numpy as np
 from llvmlite import ir
 
 from graphflow.codegen.emit import helper_modules
-from graphflow.codegen.objects import host_features
+from graphflow.codegen.objects import c_library, host_features
 from graphflow.codegen.tracing import HELPERS, Helper, Traced, boolean, convert, llvm_type, select
 
 FLAGS = ("reassoc", "contract")
@@ -541,11 +540,10 @@ def compile_source(text: str, name: str) -> tuple[bytes, str]:
     """(object code, symbol) of the function `name` in `text`; Unsupported where it holds what this compiler does not know."""
     module = optimized_module(text, name)
     missing = [
-        f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.") and not hasattr(_process, f.name)
+        f.name
+        for f in module.functions
+        if f.is_declaration and not f.name.startswith("llvm.") and not hasattr(c_library(), f.name)
     ]
     if missing:
         raise Unsupported(f"calls of {', '.join(missing)}")
     return _machine().emit_object(module), f"entry_{name}"
-
-
-_process = ctypes.CDLL(None)

@@ -12,10 +12,12 @@ of the outermost loop it depends on. One value is one local.
 
 from __future__ import annotations
 
+import keyword
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -556,22 +558,19 @@ def assemble(body: Sequence[str]) -> str:
     return f"{head}\n\n\ndef kernel(buffers, dims, begin, end):\n{text}\n"
 
 
-_modules: dict[str, set[str]] = {}
-
-
+@cache
 def helper_modules() -> Mapping[str, set[str]]:
     """The functions that kernels may call, by module; read from the modules' text, as importing some would import numba.
 
     They are what a decorator or a call makes: `@helper` above `def erf_f32`, `exp_f32, exp_f64 = helper(...), helper(...)`.
     """
-    if not _modules:
-        for module in ("bits", "helpers", "integer_math", "intrinsics", "special_math", "vector_math"):
-            text = (Path(__file__).parent / f"{module}.py").read_text()
-            found = set(re.findall(r"^@\w+\ndef ([a-z]\w*)", text, re.M))
-            for names in re.findall(r"^([a-z][\w, ]*?) = \w+\(", text, re.M):
-                found.update(n.strip() for n in names.split(","))
-            _modules[module] = found
-    return _modules
+    modules: dict[str, set[str]] = {}
+    for module in ("bits", "helpers", "integer_math", "intrinsics", "special_math", "vector_math"):
+        text = (Path(__file__).parent / f"{module}.py").read_text()
+        modules[module] = set(re.findall(r"^@\w+\ndef ([a-z]\w*)", text, re.M))
+        for names in re.findall(r"^([a-z][\w, ]*?) = \w+\(", text, re.M):
+            modules[module].update(name.strip() for name in names.split(","))
+    return modules
 
 
 def clean(name: str) -> str:
@@ -582,75 +581,9 @@ def clean(name: str) -> str:
     return f"{text}_" if text in _RESERVED or text.startswith(("i0", "i1", "d0", "d1")) else text
 
 
-_RESERVED = (
-    frozenset(
-        [
-            "and",
-            "as",
-            "assert",
-            "async",
-            "await",
-            "break",
-            "class",
-            "continue",
-            "def",
-            "del",
-            "elif",
-            "else",
-            "except",
-            "False",
-            "finally",
-            "for",
-            "from",
-            "global",
-            "if",
-            "import",
-            "in",
-            "is",
-            "lambda",
-            "None",
-            "nonlocal",
-            "not",
-            "or",
-            "pass",
-            "raise",
-            "return",
-            "True",
-            "try",
-            "while",
-            "with",
-            "yield",
-            "buffers",
-            "dims",
-            "begin",
-            "end",
-            "min",
-            "max",
-            "abs",
-            "bool",
-            "complex",
-            "range",
-            "inf",
-            "nan",
-            "start",
-            "stop",
-            "count",
-            "tile",
-            "unit",
-            "row",
-            "rest",
-            "errors",
-            "round",
-            "pow",
-            "chosen",
-            "at",
-            "index",
-            "lane",
-            "kernel",
-        ]
-    )
-    | _NUMPY_NAMES
-)
+_BUILT_IN = "min max abs bool complex range round pow inf nan"
+_OF_KERNELS = "kernel buffers dims begin end start stop count tile unit row rest errors chosen at index lane"
+_RESERVED = frozenset([*keyword.kwlist, *_BUILT_IN.split(), *_OF_KERNELS.split()]) | _NUMPY_NAMES
 
 
 def _closes_at_end(text: str) -> bool:

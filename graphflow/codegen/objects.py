@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import platform
 from functools import cache, lru_cache
 from typing import Any
@@ -32,6 +34,12 @@ def add_object(code: bytes, symbol: str) -> int:
 def machine_parts() -> tuple[Any, ...]:
     """All of the machine that object code depends on."""
     return llvm.llvm_version_info, llvm.get_host_cpu_name(), host_features(), platform.machine(), platform.system()
+
+
+@cache
+def c_library() -> ctypes.CDLL:
+    """The C library of this process."""
+    return ctypes.cdll.msvcrt if os.name == "nt" else ctypes.CDLL(None)
 
 
 @cache

@@ -9,6 +9,7 @@ import re
 import threading
 from collections.abc import Callable
 from functools import cache, lru_cache
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -59,11 +60,12 @@ class _Pool:
     """Threads parked in native code, without the GIL. They live as long as the process, and in no child of it."""
 
     def __init__(self, workers: int) -> None:
-        libc = ctypes.CDLL(None)
+        libc = import_module("graphflow.codegen.objects").c_library()
+        read, write = (libc._read, libc._write) if os.name == "nt" else (libc.read, libc.write)
         self.words = aligned_zeros(_POOL_WORDS * 8).view(np.int64)
         self.read_end, self.write_end = os.pipe()
-        self.words[55] = ctypes.cast(libc.read, ctypes.c_void_p).value or 0
-        self.words[56] = ctypes.cast(libc.write, ctypes.c_void_p).value or 0
+        self.words[55] = ctypes.cast(read, ctypes.c_void_p).value or 0
+        self.words[56] = ctypes.cast(write, ctypes.c_void_p).value or 0
         self.words[57], self.words[58] = self.read_end, self.write_end
         self.address = self.words.ctypes.data
         entry = _entry("worker")

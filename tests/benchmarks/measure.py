@@ -105,7 +105,7 @@ def measure(workload: Workload, frameworks: Sequence[str], floor: Floor, setting
                 place.mkdir()
                 if settings.start_up:
                     _start_cold(row, workload, place, settings)
-                worker = WorkerProcess(_python(settings, name), settings.threads, place, settings.timeout)
+                worker = WorkerProcess(settings.python[name], settings.threads, place, settings.timeout)
                 stack.callback(worker.close)
                 answer = _start(worker, row, workload, place, settings)
                 row.warm_seconds = answer["first_seconds"] if settings.start_up else None
@@ -125,13 +125,9 @@ def measure(workload: Workload, frameworks: Sequence[str], floor: Floor, setting
     return Result(workload, list(rows.values()), floor.seconds(workload.bytes(), workload.flops()))
 
 
-def _python(settings: Settings, framework: str) -> str:
-    return settings.python[framework]
-
-
 def _start_cold(row: Row, workload: Workload, place: Path, settings: Settings) -> None:
     """A first call in a process that finds nothing compiled."""
-    worker = WorkerProcess(_python(settings, row.framework), settings.threads, place, settings.timeout)
+    worker = WorkerProcess(settings.python[row.framework], settings.threads, place, settings.timeout)
     try:
         answer = _start(worker, row, workload, place, settings)
     finally:

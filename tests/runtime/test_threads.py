@@ -107,6 +107,25 @@ def test_building_while_another_thread_runs_is_safe(rng):
         assert np.allclose(sess.run(y, {x: data}), data + 300, atol=1e-2)
 
 
+def test_threads_compile_at_the_same_time(rng):
+    failures = []
+
+    def work(k):
+        try:
+            with gf.Graph().as_default() as graph, gf.Session(graph) as sess:
+                x = gf.placeholder(gf.float32, [None, 7 + k], name="x")
+                data = rng.standard_normal((3, 7 + k)).astype(np.float32)
+                value = sess.run(gf.reduce_sum(gf.exp(x) + gf.random.uniform([7 + k], 0.0, 1e-6), axis=1), {x: data})
+                np.testing.assert_allclose(value, np.exp(data).sum(1), rtol=1e-4)
+        except BaseException as error:
+            failures.append(error)
+
+    workers = [threading.Thread(target=work, args=(k,)) for k in range(6)]
+    [w.start() for w in workers]
+    [w.join() for w in workers]
+    assert not failures
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_child_computes(rng):
