@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from graphflow.ir.graph import Graph, derived_from, scratch
 from graphflow.ir.op import bind_attributes
+from graphflow.ir.order import dependencies_first
 from graphflow.ir.program import Program, attribute_dims, program_dims, rebuild
 from graphflow.ir.tensor import Node, Tensor
 from graphflow.ops import source
@@ -88,22 +89,13 @@ def inputs_of(program: Program, feeds: Sequence[Tensor], graph: Graph | None) ->
 
 def control_order(roots: Sequence[Node], fed: set[Tensor]) -> list[Node]:
     """All nodes a run needs, through operands and control dependencies, dependencies first; fed tensors are not entered."""
-    order: list[Node] = []
-    state: dict[Node, int] = {}
-    stack = list(reversed(roots))
-    while stack:
-        node = stack[-1]
-        if state.get(node) == 2:
-            stack.pop()
-        elif state.get(node) == 1:
-            state[node] = 2
-            order.append(stack.pop())
-        else:
-            state[node] = 1
-            if not (node.types and all(t in fed for t in node.outputs)):
-                below = [*(t.node for t in node.inputs if t not in fed), *node.control]
-                stack.extend(n for n in reversed(below) if state.get(n, 0) == 0)
-    return order
+
+    def below(node: Node) -> list[Node]:
+        if node.types and all(t in fed for t in node.outputs):
+            return []
+        return [*(t.node for t in node.inputs if t not in fed), *node.control]
+
+    return dependencies_first(roots, below)
 
 
 def earlier_updates(order: Sequence[Node], updates: Sequence[Node]) -> dict[Node, frozenset[Node]]:
@@ -140,21 +132,8 @@ def schedule(order: Sequence[Node], updates: Sequence[Node], before: Mapping[Nod
             extra[update].append(previous[handle])
         previous[handle] = update
     present = set(order)
-    result: list[Node] = []
-    state: dict[Node, int] = {}
-    stack = list(reversed(order))
-    while stack:
-        node = stack[-1]
-        if state.get(node) == 2:
-            stack.pop()
-        elif state.get(node) == 1:
-            state[node] = 2
-            result.append(stack.pop())
-        else:
-            state[node] = 1
-            below = [*(t.node for t in node.inputs), *node.control, *extra[node]]
-            stack.extend(n for n in below if n in present and state.get(n, 0) == 0)
-    return result
 
+    def below(node: Node) -> list[Node]:
+        return [n for n in [*(t.node for t in node.inputs), *node.control, *extra[node]] if n in present]
 
-__all__ = ["capture"]
+    return dependencies_first(order, below)

@@ -23,7 +23,7 @@ from typing import Any
 
 from graphflow.codegen import scalar
 from graphflow.ir.scalar import Accumulator, Argument, Axis, Call, Check, Const, Expr, Load, Select, SizeValue
-from graphflow.loop.ir import Kernel, Offset, Role, Store, children, walk
+from graphflow.loop.ir import Kernel, Offset, Role, Store, children, structure_key, walk
 from graphflow.loop.lower import LANE_TILE
 from graphflow.types import AnySize, DType
 
@@ -120,30 +120,7 @@ class Emitter:
         found = self.keys.get(id(expr))
         if found is not None:
             return found
-        parts = tuple(self.key_id(c) for c in children(expr))
-        match expr:
-            case Axis():
-                key: tuple[Any, ...] = ("axis", id(expr))
-            case Accumulator(number):
-                key = ("accumulator", number)
-            case Const(value, dtype):
-                key = ("const", repr(value), dtype.name)
-            case Argument(value, dtype):
-                key = ("argument", value, dtype.name)
-            case SizeValue(size):
-                key = ("size", size)
-            case Call(fn, _, dtype):
-                key = ("call", fn, dtype.name, *parts)
-            case Select():
-                key = ("select", *parts)
-            case Load(buffer, _, dtype):
-                key = ("load", id(buffer), dtype.name, *parts)
-            case Check(_, size, site, axis):
-                key = ("check", size, id(site), axis, *parts)
-            case Offset(constant, terms):
-                key = ("offset", constant, *(x for p, (_, f) in zip(parts, terms, strict=True) for x in (p, f)))
-            case _:
-                raise AssertionError(f"no key for {expr!r}")
+        key = structure_key(expr, tuple(self.key_id(c) for c in children(expr)))
         self.keys[id(expr)] = key
         self.keep.append(expr)
         return key

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from graphflow.ir.order import dependencies_first
 from graphflow.ir.tensor import Literal, Node, Tensor
 from graphflow.types import Dim, Size, dims_of, format_shape
 
@@ -42,22 +43,8 @@ class Program:
 
 
 def toposort(results: Iterable[Tensor]) -> tuple[Node, ...]:
-    """The nodes that `results` depend on, operands before users, in a stable order; no recursion."""
-    order: list[Node] = []
-    state: dict[Node, int] = {}
-    stack = [tensor.node for tensor in reversed(list(results))]
-    while stack:
-        node = stack[-1]
-        seen = state.get(node, 0)
-        if seen == 2:
-            stack.pop()
-        elif seen == 1:
-            state[node] = 2
-            order.append(stack.pop())
-        else:
-            state[node] = 1
-            stack.extend(t.node for t in reversed(node.inputs) if state.get(t.node, 0) == 0)
-    return tuple(order)
+    """The nodes that `results` depend on, operands before users, in a stable order."""
+    return tuple(dependencies_first((t.node for t in results), lambda node: [t.node for t in node.inputs]))
 
 
 def consumers(program: Program) -> dict[Tensor, list[Node]]:

@@ -8,11 +8,10 @@ from functools import cache
 from typing import Any
 
 from graphflow.ir.op import Access, Op
-from graphflow.ir.scalar import Accumulator, Argument, Axis, Call, Check, Const, Expr, Load, Reader, Select, SizeValue
+from graphflow.ir.scalar import Call, Check, Const, Expr, Reader
 from graphflow.ir.tensor import Node, Tensor
-from graphflow.loop.ir import Offset, children, replace_children
+from graphflow.loop.ir import children, replace_children, structure_key
 from graphflow.ops.declare import broadcast_index
-from graphflow.types import DType
 
 # Ops whose result is their operand's memory under another type.
 VIEWS = frozenset({"reshape", "identity", "stop_gradient", "read_after"})
@@ -86,7 +85,7 @@ class Inliner:
             return found
         parts = children(expr)
         new = tuple(self.intern(p) for p in parts)
-        key = _key(expr, tuple(id(p) for p in new))
+        key = structure_key(expr, tuple(id(p) for p in new))
         found = self._interned.get(key)
         if found is None:
             found = expr if all(a is b for a, b in zip(parts, new, strict=True)) else replace_children(expr, new)
@@ -106,32 +105,3 @@ def _at_site(expr: Expr, node: Node) -> Expr:
     if isinstance(expr, Check) and expr.site is None:
         return Check(new[0], expr.size, node, expr.axis)
     return expr if all(a is b for a, b in zip(parts, new, strict=True)) else replace_children(expr, new)
-
-
-def _key(expr: Expr, parts: tuple[int, ...]) -> tuple[Any, ...]:
-    match expr:
-        case Axis() | Accumulator():
-            return ("same", id(expr))
-        case Const(value, dtype):
-            return ("const", repr(value), dtype.name)
-        case Argument(value, dtype):
-            return ("argument", value, dtype.name)
-        case SizeValue(size):
-            return ("size", size)
-        case Call(fn, _, dtype):
-            return ("call", fn, dtype.name, *parts)
-        case Select():
-            return ("select", *parts)
-        case Load(buffer, _, dtype):
-            return ("load", id(buffer), dtype.name, *parts)
-        case Check(_, size, site, axis):
-            return ("check", size, id(site), axis, *parts)
-        case Offset(constant, terms):
-            return ("offset", constant, *(x for p, (_, f) in zip(parts, terms, strict=True) for x in (p, f)))
-        case _:
-            raise AssertionError(f"no key for {expr!r}")
-
-
-def dtype_of_compute(dtype: DType) -> DType:
-    """The dtype an element has in a kernel."""
-    return dtype.compute

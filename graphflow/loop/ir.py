@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from graphflow.ir.scalar import Accumulator, Argument, Axis, Call, Check, Const, Expr, Load, Select, SizeValue
 from graphflow.ir.tensor import Node, Tensor
@@ -142,6 +143,31 @@ def children(expr: Expr) -> tuple[Expr, ...]:
             return ()
         case _:
             raise AssertionError(f"no scalar expression: {expr!r}")
+
+
+def structure_key(expr: Expr, parts: tuple[int, ...]) -> tuple[Any, ...]:
+    """Equal for equal expressions, given numbers that are equal for equal parts."""
+    match expr:
+        case Axis() | Accumulator():
+            return ("same", id(expr))
+        case Const(value, dtype):
+            return ("const", repr(value), dtype.name)
+        case Argument(value, dtype):
+            return ("argument", value, dtype.name)
+        case SizeValue(size):
+            return ("size", size)
+        case Call(fn, _, dtype):
+            return ("call", fn, dtype.name, *parts)
+        case Select():
+            return ("select", *parts)
+        case Load(buffer, _, dtype):
+            return ("load", id(buffer), dtype.name, *parts)
+        case Check(_, size, site, axis):
+            return ("check", size, id(site), axis, *parts)
+        case Offset(constant, terms):
+            return ("offset", constant, *(x for p, (_, f) in zip(parts, terms, strict=True) for x in (p, f)))
+        case _:
+            raise AssertionError(f"no key for {expr!r}")
 
 
 def replace_children(expr: Expr, new: tuple[Expr, ...]) -> Expr:

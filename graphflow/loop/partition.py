@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from graphflow.ir.op import Access
+from graphflow.ir.order import dependencies_first
 from graphflow.ir.program import Program
 from graphflow.ir.scalar import Accumulator, Axis, Const, Expr, Load
 from graphflow.ir.tensor import Node, Tensor
@@ -384,24 +385,8 @@ def depends(group: _Group, on: _Group) -> bool:
 
 
 def launch_order(groups: Sequence[_Group]) -> list[_Group]:
-    """Groups after those they need; otherwise in the order they were made; no recursion."""
-    order: list[_Group] = []
-    state: dict[_Group, int] = {}
-    for start in groups:
-        stack = [start]
-        while stack:
-            group = stack[-1]
-            if state.get(group) == 2:
-                stack.pop()
-            elif state.get(group) == 1:
-                state[group] = 2
-                order.append(stack.pop())
-            else:
-                state[group] = 1
-                waiting = sorted((d for d in group.deps if state.get(d, 0) == 0), key=lambda g: -g.number)
-                assert not any(state.get(d) == 1 for d in group.deps), "groups depend on one another"
-                stack.extend(waiting)
-    return order
+    """Groups after those they need; otherwise in the order they were made."""
+    return dependencies_first(groups, lambda group: sorted(group.deps, key=lambda g: g.number))
 
 
 def finish(partitioner: Partitioner) -> tuple[FusionGroup, ...]:
@@ -441,20 +426,11 @@ def finish(partitioner: Partitioner) -> tuple[FusionGroup, ...]:
 
 def inlined_below(group: _Group, node: Node) -> list[Node]:
     """The deferred nodes that computing `node` inside `group` computes as well, operands first."""
-    if node is group.root:
-        return []
-    order: list[Node] = []
-    seen: set[Node] = set()
-    stack = [(t.node, False) for t in reversed(node.inputs)]
-    while stack:
-        current, done = stack.pop()
-        if done:
-            order.append(current)
-        elif current in group.inlined and current not in seen:
-            seen.add(current)
-            stack.append((current, True))
-            stack.extend((t.node, False) for t in reversed(current.inputs))
-    return order
+
+    def below(current: Node) -> list[Node]:
+        return [t.node for t in current.inputs if t.node in group.inlined]
+
+    return [] if node is group.root else dependencies_first(below(node), below)
 
 
 def partition(program: Program, *, fuse: bool = True, max_group: int = 160) -> tuple[FusionGroup, ...]:
