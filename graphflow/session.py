@@ -29,6 +29,7 @@ class Session:
             raise SessionError(f"Session takes a Graph, not {graph!r}")
         self._store = VariableStore()
         self._plans: dict[Any, _Plan] = {}
+        self._quick: dict[Any, tuple[_Plan | None, Any]] = {}  # by fetches and feeds as they were given: spares looking into them
         self._closed = False
         self._lock = threading.RLock()
 
@@ -53,6 +54,7 @@ class Session:
         """Free the variables; the session cannot run any more."""
         self._closed = True
         self._plans.clear()
+        self._quick.clear()
         self._store.values.clear()
 
     def _check_open(self) -> None:
@@ -68,8 +70,15 @@ class Session:
         none. Numbers come back as NumPy scalars, the rest as arrays of their own.
         """
         self._check_open()
-        feeds = {} if feed_dict is None else self._feeds(feed_dict)
-        plan = self._plan(fetches, tuple(feeds))
+        key = _quick_key(fetches, feed_dict)
+        plan, _ = self._quick.get(key, _NOTHING)
+        if plan is None or feed_dict is None:
+            feeds = {} if feed_dict is None else self._feeds(feed_dict)
+            plan = self._plan(fetches, tuple(feeds))
+            if key is not None:
+                self._quick[key] = plan, current_options()  # kept, so that no other options get its identity
+        else:
+            feeds = feed_dict  # type: ignore[assignment]  # the keys were checked when the plan was made
         values = [feed_array(tensor, feeds[tensor], tensor) for tensor in plan.order]
         return plan.structure.pack(plan.executable.run(values, self._store))
 
@@ -205,6 +214,29 @@ def _eval(fetch: Any, feed_dict: Any, session: Any) -> Any:
 
 
 set_operators({"eval": _eval})
+
+
+def _quick_key(fetches: Any, feed_dict: Any) -> Any:
+    """A key that is equal for a run given the same objects again; None where that cannot be told at a glance."""
+    kind = type(fetches)
+    if kind is list or kind is tuple:
+        if not all(type(f) in _SIMPLE for f in fetches):
+            return None
+        parts = tuple(fetches)
+    elif kind in _SIMPLE:
+        parts = fetches
+    else:
+        return None
+    if feed_dict is not None and type(feed_dict) is not dict:
+        return None
+    try:
+        return kind, parts, None if feed_dict is None else tuple(feed_dict), id(current_options())
+    except TypeError:
+        return None
+
+
+_NOTHING: tuple[_Plan | None, Any] = (None, None)
+_SIMPLE = (Tensor, Variable, Operation)
 
 
 class _Plan:

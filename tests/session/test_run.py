@@ -248,3 +248,15 @@ def test_dump_writes_every_stage(sess, tmp_path):
         sess.run(gf.exp(x), {x: [1.0]})
     assert next(p.name for p in sorted(tmp_path.iterdir())) == "00_built.txt"
     assert any(p.suffix == ".py" for p in tmp_path.iterdir())
+
+
+def test_the_same_fetches_under_other_options_are_compiled_anew(sess):
+    x = gf.placeholder(gf.float32, [None], name="x")
+    y = gf.reduce_sum(gf.exp(x) * 1.0)
+    plans = set()
+    for _ in range(3):
+        for names in ("", "fusion", "canonicalize", "cse,fusion"):
+            with gf.options(disable=names):
+                sess.run(y, {x: [0.0, 1.0]})
+                plans.add((names, len(sess.executable(y, [x]).groups)))
+    assert len(plans) == 4 and len({count for _, count in plans}) > 1
