@@ -180,6 +180,8 @@ class Lstm(Gated):
         return leave * m.tanh(c), c
 
     def torch(self, torch, p):
+        if torch.compiler.is_compiling():  # torch.compile of PyTorch 2.13 fails on torch.lstm
+            return self.unrolled(torch, p, lambda: torch.zeros(self.batch, self.units), torch.mean)
         weights = [p["w"].t(), p["u"].t(), p["b"], torch.zeros_like(p["b"])]
         start = torch.zeros(1, self.batch, self.units)
         _, last, _ = torch.lstm(p["x"], (start, start), weights, True, 1, 0.0, True, False, False)
