@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from graphflow.codegen import scalar
+from graphflow.codegen.library_values import LibraryValue
 from graphflow.ir.scalar import Accumulator, Argument, Axis, Call, Check, Const, Expr, Load, Select, SizeValue
 from graphflow.loop.ir import Kernel, Offset, Role, Store, children, structure_key, walk
 from graphflow.loop.lower import LANE_TILE
@@ -33,17 +34,6 @@ _NUMPY_NAMES = {
 # Parameters are numbered, not named after the user's tensors, so that equal computations are one kernel.
 _PREFIX = {Role.INPUT: "in", Role.OUTPUT: "out", Role.INOUT: "inout", Role.SCRATCH: "scratch"}
 _LINE = 110  # characters of one expression; longer ones become locals
-
-
-@dataclass(frozen=True)
-class LibraryValue:
-    """A number that a library kernel needs and that is found when sizes are known: the address of a function, a tile size."""
-
-    name: str
-    args: tuple[AnySize, ...] = ()
-
-    def __str__(self) -> str:
-        return f"{self.name}({', '.join(map(str, self.args))})" if self.args else self.name
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from graphflow.codegen import cache
-from graphflow.codegen.emit import LibraryValue, Source
-from graphflow.codegen.library import LIBRARY_VALUES
+from graphflow.codegen.emit import Source
+from graphflow.codegen.library_values import LIBRARY_VALUES, LibraryValue
 from graphflow.errors import FeedError, IndexOutOfRangeError, ResourceError, ShapeError, UninitializedVariableError
 from graphflow.ir.graph import Graph
 from graphflow.ir.program import Program

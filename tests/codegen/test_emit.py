@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 import graphflow as gf
-from graphflow.codegen.emit import LibraryValue
-from graphflow.codegen.library import LIBRARY_VALUES
+from graphflow.codegen.library_values import LIBRARY_VALUES, LibraryValue
 from graphflow.codegen.python import run_in_python
 from graphflow.compiler import kernel_text
 from graphflow.types import evaluate

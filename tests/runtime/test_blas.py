@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import graphflow as gf
-from graphflow.codegen.library import tile_shape
+from graphflow.codegen.library_values import tile_shape
 from graphflow.runtime import blas
 
 SHAPES = [(1, 1, 1), (3, 5, 7), (33, 784, 130), (300, 40, 520), (520, 300, 90), (0, 3, 2), (3, 0, 2), (2, 3, 0)]
