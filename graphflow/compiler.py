@@ -11,10 +11,10 @@ from graphflow.codegen.library import emit_library
 from graphflow.ir.graph import Graph
 from graphflow.ir.program import Program, program_text
 from graphflow.ir.tensor import Constraint, Node, Tensor
+from graphflow.loop.groups import lower_group
 from graphflow.loop.inplace import run_in_place
 from graphflow.loop.ir import Buffer, FusionGroup, Kernel
 from graphflow.loop.library import lower_library
-from graphflow.loop.lower import lower_group
 from graphflow.loop.partition import partition
 from graphflow.options import Options
 from graphflow.options import current as current_options

@@ -27,6 +27,7 @@ from graphflow.codegen.tracing import HELPERS, Helper, Traced, boolean, convert,
 
 FLAGS = ("reassoc", "contract")
 MAX_SCOPES = 48  # buffers beyond this number may alias one another
+VECTORISED_SUM = 16  # terms: LLVM unrolls shorter loops than some 60 before it vectorises, and then gathers from several rows
 
 I64, I32, I8, I1 = (ir.IntType(bits) for bits in (64, 32, 8, 1))
 POINTER = I8.as_pointer()
@@ -49,6 +50,40 @@ class BufferValue:
 
     def __init__(self, pointer: ir.Value, dtype: np.dtype, scope: int | None) -> None:
         self.pointer, self.dtype, self.scope = pointer, dtype, scope
+
+
+class _LoopName(ir.MDValue):
+    """Metadata of one loop: a node that names itself first, then what is asked of the loop."""
+
+    def __init__(self, module: ir.Module, properties: Sequence[str]) -> None:
+        values = [module.add_metadata([name]) for name in properties]
+        super().__init__(module, values, name=str(len(module.metadata)))
+
+    def descr(self, buf: list[str]) -> None:
+        operands = ", ".join(v.get_reference() for v in (self, *self.operands))
+        buf += (f"distinct !{{ {operands} }}", "\n")
+
+
+def adds_up(bounds: Sequence[ast.expr], body: Sequence[ast.stmt]) -> bool:
+    """Is `for ... in range(bounds)` over `body` a sum, or several, of a known and not very small number of terms?"""
+    match bounds:
+        case [ast.Constant(int(count))] if count >= VECTORISED_SUM:
+            pass
+        case _:
+            return False
+    sums = 0
+    for statement in body:
+        match statement:
+            case ast.Assign([ast.Name(name)], ast.BinOp(ast.Name(left), ast.Add(), _)) if name == left:
+                sums += 1
+            case ast.Assign([ast.Name(name)], value):
+                if any(isinstance(part, ast.Name) and part.id == name for part in ast.walk(value)):
+                    return False
+            case ast.Assign():
+                pass
+            case _:
+                return False
+    return sums > 0
 
 
 class _Function:
@@ -158,9 +193,10 @@ class _Function:
             self.block(body)
             self.builder.store(self.builder.add(now, ir.Constant(I64, 1), flags=("nsw",)), counter)
 
-        self.loop(more, step)
+        self.loop(more, step, whole=adds_up(bounds, body))
 
-    def loop(self, test: Callable[[], ir.Value], body: Callable[[], None]) -> None:
+    def loop(self, test: Callable[[], ir.Value], body: Callable[[], None], *, whole: bool = False) -> None:
+        """while test: body. A `whole` loop is vectorised as it stands, not unrolled before."""
         head, inside, end = (self.function.append_basic_block(n) for n in ("head", "inside", "end"))
         self.builder.branch(head)
         self.builder.position_at_end(head)
@@ -169,7 +205,9 @@ class _Function:
         self.ends.append(end)
         body()
         self.ends.pop()
-        self.builder.branch(head)
+        back = self.builder.branch(head)
+        if whole:
+            back.set_metadata("llvm.loop", _LoopName(self.module, ["llvm.loop.unroll.disable"]))
         self.builder.position_at_end(end)
 
     def branch(self, condition: ir.Value, body: Sequence[ast.stmt], orelse: Sequence[ast.stmt]) -> None:

@@ -26,7 +26,7 @@ from graphflow.codegen.library_values import LibraryValue
 from graphflow.ir.scalar import Accumulator, Argument, Axis, Call, Check, Const, Expr, Load, Select, SizeValue
 from graphflow.loop.ir import Kernel, Offset, Role, Store, children, structure_key, walk
 from graphflow.loop.lower import LANE_TILE
-from graphflow.types import AnySize, DType
+from graphflow.types import AnySize, DType, product
 
 _NUMPY_NAMES = {
     "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64", "complex64", "complex128",
@@ -348,7 +348,7 @@ class Emitter:
         kernel = self.kernel
         every = [s for st in kernel.stages for s in st.stores] + list(kernel.finals)
         self.count_uses([s.value for s in every] + [r.value for st in kernel.stages for r in st.reductions])
-        {"map": self.map, "row": self.row, "column": self.column, "chunk": self.chunk}[kernel.form]()
+        {"map": self.map, "row": self.row, "column": self.column, "chunk": self.chunk, "across": self.across}[kernel.form]()
         return Source(self.text(), tuple(self.dims), kernel.extent, kernel)
 
     def map(self) -> None:
@@ -363,15 +363,15 @@ class Emitter:
             self.stores(stores)
 
     @contextmanager
-    def rows(self, axes: Sequence[Axis]) -> Iterator[None]:
-        """The parallel loop; several row axes run as one."""
+    def rows(self, axes: Sequence[Axis], bounds: str = "begin, end") -> Iterator[None]:
+        """A loop over rows, by default the parallel one; several row axes run as one."""
         if len(axes) == 1:
             name = self.fresh(axes[0].name)
-            with self.loop(f"for {name} in range(begin, end):", axes, [name]):
+            with self.loop(f"for {name} in range({bounds}):", axes, [name]):
                 yield
             return
         name = self.fresh("row")
-        with self.loop(f"for {name} in range(begin, end):", (), ()):
+        with self.loop(f"for {name} in range({bounds}):", (), ()):
             self.unravel(name, axes)
             yield
 
@@ -475,6 +475,25 @@ class Emitter:
                     self.line(f"{accumulator} = {self.combine(r.combine, r.accumulator.dtype, accumulator, v)}")
                 self.stores(st.stores)
             self.stores(kernel.finals)
+
+    def across(self) -> None:
+        """Rows whose sums each unit adds up: unit u covers `chunk` rows from u * chunk on."""
+        kernel = self.kernel
+        unit, *rows = kernel.rows
+        name = self.fresh("unit")
+        with self.loop(f"for {name} in range(begin, end):", (unit,), [name]):
+            width = self.dim(product([a.extent for a in kernel.reduced]))
+            for buffer, identity in kernel.partials:
+                position = self.fresh("lane")
+                self.line(f"for {position} in range({name} * {width}, {name} * {width} + {width}):")
+                self.line(f"    {self.params[id(buffer)]}[{position}] = {scalar.literal(identity.value, identity.dtype)}")
+            chunk = self.dim(kernel.chunk)
+            self.line(f"start = {name} * {chunk}")
+            self.line(f"stop = min({self.dim(product([a.extent for a in rows]))}, start + {chunk})")
+            with self.rows(rows, "start, stop"):
+                for st in kernel.stages:
+                    self.scalar_stage(st.reductions, st.stores, kernel.reduced)
+                self.stores(kernel.finals)
 
     # --- the whole text ------------------------------------------------------------------------------------------------------
 

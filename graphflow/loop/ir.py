@@ -29,6 +29,7 @@ class FusionGroup:
     outputs: tuple[Tensor, ...]  # written to memory
     remarks: tuple[str, ...]  # why it ends here: every refusal to fuse
     root: Node | None = None  # the library node
+    across: frozenset[Tensor] = frozenset()  # members that are sums over all rows, and what is made of them
 
     @property
     def name(self) -> str:
@@ -111,7 +112,7 @@ class Kernel:
     """Loops over a domain; `extent` units of parallel work."""
 
     name: str
-    form: str  # "map", "row", "column", "chunk"
+    form: str  # "map", "row", "column", "chunk", "across"
     params: tuple[Buffer, ...]
     roles: tuple[Role, ...]
     rows: tuple[Axis, ...]
@@ -121,9 +122,10 @@ class Kernel:
     finals: tuple[Store, ...]  # stores once a row, after the last stage
     extent: AnySize
     group: FusionGroup
-    chunk: int = 0  # elements or rows of one unit, for "chunk"
+    chunk: AnySize = 0  # elements or rows of one unit, for "chunk" and "across"
     checks: tuple[Node, ...] = ()  # the nodes whose indices it checks; an error's site counts them
     operands: tuple[Buffer, ...] = ()  # of a library call: what it reads, then where it writes
+    partials: tuple[tuple[Buffer, Const], ...] = ()  # of "across": buffers of a row per unit, and what they start with
 
 
 def children(expr: Expr) -> tuple[Expr, ...]:

@@ -1,4 +1,4 @@
-"""From a fusion group to kernels of the loop IR: which axes run how, what each stage computes, and where it is stored."""
+"""From a fusion group to a kernel of the loop IR: which axes run how, what each stage computes, and where it is stored."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from graphflow.ir.scalar import Accumulator, Axis, Call, Check, Const, Expr, Loa
 from graphflow.ir.tensor import Node, Tensor
 from graphflow.loop.inline import Inliner, storage
 from graphflow.loop.ir import Buffer, FusionGroup, Kernel, Offset, Reduction, Role, Stage, Store, children, replace_children, walk
-from graphflow.loop.partition import CHEAP, CHUNK, match_axes
+from graphflow.loop.partition import CHEAP, match_axes
 from graphflow.ops.declare import REGISTRY
-from graphflow.types import AnySize, DType, Shape, contiguous_strides, int64, product, static_size
+from graphflow.types import AnySize, DType, Shape, contiguous_strides, int64, product
 
 LANE_TILE = 64  # elements a column kernel keeps in its accumulators at a time: 256 bytes of float32
 
@@ -83,6 +83,9 @@ class _Lowering:
 
     def index_of(self, tensor: Tensor) -> list[tuple[Expr, ...]]:
         """The index maps a member could have."""
+        if tensor in self.group.across:
+            lanes = [(a, a.extent) for k, a in enumerate(self.domain) if k in (self.group.axes or ())]
+            return [index for index in [match_axes(tensor.type.shape, lanes)] if index is not None]
         found = []
         full = match_axes(tensor.type.shape, [(a, a.extent) for a in self.domain])
         if full is not None:
@@ -103,25 +106,6 @@ class _Lowering:
         self.accumulators[node.output] = accumulator
 
 
-def lower_group(
-    group: FusionGroup, buffers: Callable[[Tensor], Buffer], scratch: Callable[[str, DType, AnySize], Buffer]
-) -> list[Kernel]:
-    """The kernels of a loop group: one, or two for a full reduction (partial results, then their combination)."""
-    lowering = _Lowering(group, buffers)
-    for node in group.members:
-        if node.op.combine is not None:
-            lowering.reduce(node)
-    stores = [store_of(lowering, tensor) for tensor in group.outputs]
-    roots = [s.value for s in stores] + [r.value for r in lowering.reductions]
-    checks = tuple({id(e.site): e.site for e in walk(roots + [s.offset for s in stores]) if isinstance(e, Check)}.values())
-    if group.axes is None:
-        return [map_kernel(group, lowering, stores, checks)]
-    size = static_size(group.shape)
-    if len(group.axes) == len(group.shape) and (size is None or size > CHUNK):
-        return chunk_kernels(group, lowering, stores, checks, scratch)
-    return [row_kernel(group, lowering, stores, checks)]
-
-
 def store_of(lowering: _Lowering, tensor: Tensor) -> Store:
     """The store that writes a member to its buffer."""
     group, domain = lowering.group, lowering.domain
@@ -137,20 +121,11 @@ def store_of(lowering: _Lowering, tensor: Tensor) -> Store:
     raise AssertionError(f"{tensor!r} has no place in its group")
 
 
-def map_kernel(group: FusionGroup, lowering: _Lowering, stores: list[Store], checks: tuple[Node, ...]) -> Kernel:
-    """An elementwise kernel: every axis is parallel, the innermost one is the loop that vectorises."""
-    (axes,), _, stores = merge_axes([list(lowering.domain)], [], stores)
-    return make_kernel(
-        group,
-        "map",
-        axes,
-        [],
-        [],
-        [Stage((), tuple(stores))],
-        [],
-        product([a.extent for a in axes[:-1]]) if len(axes) > 1 else (axes[0].extent if axes else 1),
-        checks,
-    )
+def elementwise_kernel(group: FusionGroup, domain: Sequence[Axis], stores: Sequence[Store], checks: tuple[Node, ...]) -> Kernel:
+    """A map kernel: every axis is parallel, the innermost one is the loop that vectorises."""
+    (axes,), _, stores = merge_axes([list(domain)], [], stores)
+    extent = product([a.extent for a in axes[:-1]]) if len(axes) > 1 else (axes[0].extent if axes else 1)
+    return make_kernel(group, "map", axes, [], [], [Stage((), tuple(stores))], [], extent, checks)
 
 
 def classes(lowering: _Lowering) -> tuple[list[Axis], list[Axis], list[Axis]]:
@@ -165,8 +140,18 @@ def classes(lowering: _Lowering) -> tuple[list[Axis], list[Axis], list[Axis]]:
 
 def row_kernel(group: FusionGroup, lowering: _Lowering, stores: list[Store], checks: tuple[Node, ...]) -> Kernel:
     """A kernel with reductions: stages over the reduced axes of one row, or of one tile of lanes."""
-    rows, reduced, lanes = classes(lowering)
-    (rows, reduced, lanes), reductions, stores = merge_axes([rows, reduced, lanes], lowering.reductions, stores)
+    return reducing_kernel(group, classes(lowering), lowering.reductions, stores, checks)
+
+
+def reducing_kernel(
+    group: FusionGroup,
+    axes: Sequence[list[Axis]],
+    reductions: Sequence[Reduction],
+    stores: Sequence[Store],
+    checks: tuple[Node, ...],
+) -> Kernel:
+    """A row kernel over (rows, reduced axes, lanes), or a column kernel if there are lanes to speak of."""
+    (rows, reduced, lanes), reductions, stores = merge_axes(list(axes), reductions, stores)
     if len(lanes) > 1:
         rows, lanes = [*rows, *lanes[:-1]], lanes[-1:]
     lanes = [a for a in lanes if a.extent != 1]
@@ -196,7 +181,7 @@ def stage(reductions: Sequence[Reduction], stores: Sequence[Store], reduced: Seq
     stages: list[Stage] = []
     stored: dict[int, Expr] = {}  # values that an earlier stage wrote to memory: dear ones are read back
     for k in range(count):
-        rewritten = _rewriter(stored)
+        rewritten = rewriter(stored)
         now = [s for at, s in placed if at == k]
         stages.append(
             Stage(
@@ -215,38 +200,6 @@ def _is_dear(value: Expr) -> bool:
     return sum(REGISTRY[e.fn].cost for e in walk([value]) if isinstance(e, Call) and e.fn in REGISTRY) > CHEAP
 
 
-def chunk_kernels(
-    group: FusionGroup,
-    lowering: _Lowering,
-    stores: list[Store],
-    checks: tuple[Node, ...],
-    scratch: Callable[[str, DType, AnySize], Buffer],
-) -> list[Kernel]:
-    """A full reduction: units of CHUNK elements each write a partial result, a second kernel combines them in order."""
-    late = [s for s in stores if any(isinstance(e, Accumulator) for e in walk([s.value])) or not _varies(s)]
-    early = [s for s in stores if s not in late]
-    (reduced,), reductions, early = merge_axes([list(lowering.domain)], lowering.reductions, early)
-    inner = static_size(tuple(a.extent for a in reduced[1:]))
-    per_unit = CHUNK if len(reduced) == 1 else max(1, CHUNK // inner) if inner else 1
-    units = (reduced[0].extent + (per_unit - 1)) // per_unit
-    unit = Axis("unit", units)
-    partial_stores, combined = [], []
-    place = Offset(0, ((unit, 1),))
-    for r in reductions:
-        buffer = scratch(f"partial_{r.node.name.split('/')[-1]}", r.accumulator.dtype, units)
-        partial_stores.append(Store(buffer, place, r.accumulator))
-        combined.append(replace(r, value=Load(buffer, (place,), r.accumulator.dtype)))
-    first = make_kernel(
-        group, "chunk", [unit], reduced, [], [Stage(tuple(reductions), tuple(early))], partial_stores, units, checks, per_unit
-    )
-    second = make_kernel(group, "row", [], [unit], [], [Stage(tuple(combined), ())], late, 1, checks)
-    return [first, replace(second, name=f"{second.name}_combine")]
-
-
-def _varies(store: Store) -> bool:
-    return bool(store.offset.terms)
-
-
 def make_kernel(
     group: FusionGroup,
     form: str,
@@ -257,7 +210,7 @@ def make_kernel(
     finals: Sequence[Store],
     extent: AnySize,
     checks: tuple[Node, ...],
-    chunk: int = 0,
+    chunk: AnySize = 0,
 ) -> Kernel:
     """A kernel with its parameters collected: buffers read, then buffers written."""
     stores = [s for st in stages for s in st.stores] + list(finals)
@@ -334,7 +287,7 @@ def merge_axes(
         result.append(merged)
     if not replacement:
         return result, list(reductions), list(stores)
-    rewritten = _rewriter(replacement)
+    rewritten = rewriter(replacement)
     return (
         result,
         [replace(r, value=rewritten(r.value)) for r in reductions],
@@ -342,7 +295,7 @@ def merge_axes(
     )
 
 
-def _rewriter(replacement: Mapping[int, Expr]) -> Callable[[Expr], Expr]:
+def rewriter(replacement: Mapping[int, Expr]) -> Callable[[Expr], Expr]:
     done: dict[int, Expr] = {}
 
     def rewrite(root: Expr) -> Expr:

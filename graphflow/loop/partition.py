@@ -38,6 +38,7 @@ class _Group:
         self.inlined: set[Node] = set()  # deferred nodes that its members compute on the way
         self.index: dict[Tensor, tuple[Expr, ...]] = {}  # where in the domain each member's element is made
         self.reduced: set[Tensor] = set()  # members that do not vary along the reduced axes
+        self.across: set[Tensor] = set()  # sums over all rows, and what is made of them
         self.outputs: dict[Tensor, None] = {}
         self.deps: set[_Group] = set()
         self.reads: set[Tensor] = set()
@@ -63,6 +64,10 @@ class _Group:
             kept = match_axes(shape, [(a, a.extent) for k, a in enumerate(self.domain) if k not in self.axes])
             if kept is not None:
                 yield "reduced", kept
+        if self.across:
+            lanes = match_axes(shape, [(a, a.extent) for k, a in enumerate(self.domain) if k in (self.axes or ())])
+            if lanes is not None:
+                yield "across", lanes
 
 
 def match_axes(shape: Shape, axes: Sequence[tuple[Axis, object]]) -> tuple[Expr, ...] | None:
@@ -257,6 +262,8 @@ class Partitioner:
                 group.index[node.output] = index
                 if level == "reduced":
                     group.reduced.add(node.output)
+                if level == "across":
+                    group.across.add(node.output)
                 return None
             reason = failed
         return reason
@@ -269,7 +276,7 @@ class Partitioner:
         if shape != group.shape:
             return f"it reduces {list(shape)}, the group runs over {list(group.shape)}"
         if group.axes is not None and group.axes != axes:
-            return f"it reduces axes {list(axes)}, the group reduces {list(group.axes)}"
+            return self.join_across(node, group)
         before, group.axes = group.axes, axes
         level = "full" if not group.reduces_all else "chunk"
         reason = self.check_reads(group, level, lambda inliner: inliner.value(operand, group.domain))
@@ -283,6 +290,22 @@ class Partitioner:
             kept = [Const(0, int64) if k in axes else a for k, a in enumerate(group.domain)]  # type: ignore[misc]
         group.index[node.output] = tuple(kept)
         group.reduced.add(node.output)
+        return None
+
+    def join_across(self, node: Node, group: _Group) -> str | None:
+        """A sum over all rows of a group that reduces each row: bias gradients in the kernel of a softmax."""
+        operand, axes = node.inputs[0], node.attrs["axis"]
+        assert group.axes is not None
+        rows = tuple(range(group.axes[0]))
+        if axes != rows or group.axes != tuple(range(len(rows), len(group.shape))):
+            return f"it reduces axes {list(axes)}, the group reduces {list(group.axes)}"
+        reason = self.check_reads(group, "full", lambda inliner: inliner.value(operand, group.domain))
+        if reason is not None:
+            return reason
+        lanes = [a for k, a in enumerate(group.domain) if k in group.axes]
+        ones = [Const(0, int64)] * len(rows) if node.attrs["keepdims"] else []
+        group.index[node.output] = (*ones, *lanes)
+        group.across.add(node.output)
         return None
 
     def _has_late_reads(self, group: _Group) -> bool:
@@ -300,6 +323,8 @@ class Partitioner:
                 made = tuple(inliner.intern(i) for i in group.index[tensor])
                 if any(a is not b for a, b in zip(made, index, strict=True)):
                     problems.append(f"it reads {tensor.name} at another index")
+                elif (tensor in group.across) != (level == "across"):
+                    problems.append(f"{tensor.name} and what is read with it are not known at the same time")
                 elif tensor in group.reduced:
                     if level == "chunk" or (level == "full" and group.reduces_all):
                         problems.append(f"{tensor.name} is known only when the whole of it is summed")
@@ -419,6 +444,7 @@ def finish(partitioner: Partitioner) -> tuple[FusionGroup, ...]:
                 tuple(group.outputs),
                 tuple(dict.fromkeys(group.remarks)),
                 group.root,
+                frozenset(group.across),
             )
         )
     return tuple(result)

@@ -104,6 +104,24 @@ def matmul_of_transpose(t: Tensor) -> Tensor | None:
     return None if (a, b) == t.inputs else matmul_(a, b, **flags)
 
 
+@rule(matmul_)
+def matmul_of_vectors(t: Tensor) -> Tensor | None:
+    """matmul(a, b) -> sum(a * b) along the depth, where there is one row or one column; a * b, where the depth is 1"""
+    (a, b), rows, columns = t.inputs, *t.shape[-2:]
+    down_a, down_b = bool(t.attrs["transpose_a"]), not t.attrs["transpose_b"]  # does the depth run down the matrix?
+    depth = a.shape[-2 if down_a else -1]
+    if depth != b.shape[-2 if down_b else -1]:
+        return None
+    if depth == 1:
+        return multiply(reshape_(a, shape=(*a.shape[:-2], rows, 1)), reshape_(b, shape=(*b.shape[:-2], 1, columns)))
+    if rows != 1 and columns != 1:
+        return None
+    matrix, vector, down = (a, b, down_a) if columns == 1 else (b, a, down_b)
+    vector = reshape_(vector, shape=(*vector.shape[:-2], depth, 1) if down else (*vector.shape[:-2], 1, depth))
+    product = multiply(matrix, vector)
+    return reshaped(reduce_sum_(product, axis=(product.rank - (2 if down else 1),), keepdims=False), t)
+
+
 def swaps_last_axes(x: Tensor) -> bool:
     """Is x a transpose of the last two axes only?"""
     if x.op is not transpose_:
@@ -119,4 +137,5 @@ RULES = (
     reduction_of_reshape,
     sum_of_negative,
     matmul_of_transpose,
+    matmul_of_vectors,
 )

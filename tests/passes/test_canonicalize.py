@@ -26,7 +26,7 @@ class Operands:
         "i": ("int32", [4]), "j": ("int32", [4]), "u": ("uint8", [4]), "p": ("bool", [4]), "q": ("bool", [4]),
         "h": ("float16", [4]),
         "one": ("float32", [1, 3]), "w": ("float32", [2, 3, 4]), "c": ("complex64", [4]), "k": ("int8", [4]),
-        "unit": ("float32", [1, 5, 1]),
+        "unit": ("float32", [1, 5, 1]), "column": ("float32", [2, 4, 1]), "row": ("float32", [2, 1, 3]),
     }  # fmt: skip
 
     def __getattr__(self, name):
@@ -212,6 +212,20 @@ REWRITTEN = {
         ),
         (lambda t: matmul(m.transpose(t.w, [0, 2, 1]), t.w), lambda t: matmul(t.w, t.w, True, False)),
     ],
+    "matmul_of_vectors": [
+        (
+            lambda t: matmul(t.w, t.column),
+            lambda t: m.reshape_(sum_(a.multiply(t.w, m.reshape_(t.column, shape=(2, 1, 4))), (2,)), shape=(2, 3, 1)),
+        ),
+        (
+            lambda t: matmul(t.row, t.w),
+            lambda t: m.reshape_(sum_(a.multiply(t.w, m.reshape_(t.row, shape=(2, 3, 1))), (1,)), shape=(2, 1, 4)),
+        ),
+        (
+            lambda t: matmul(t.column, t.row),
+            lambda t: a.multiply(m.reshape_(t.column, shape=(2, 4, 1)), m.reshape_(t.row, shape=(2, 1, 3))),
+        ),
+    ],
 }  # fmt: skip
 
 # rule name -> programs that look alike and must stay
@@ -276,6 +290,7 @@ REFUSED = {
     "reduction_of_transpose": [lambda t: sum_(m.transpose(t.w, [2, 1, 0]), (1,))],
     "reduction_of_reshape": [lambda t: sum_(m.reshape(t.w, [6, 4]), (0,))],
     "matmul_of_transpose": [lambda t: matmul(m.transpose(t.w, [1, 0, 2]), m.transpose(t.w, [1, 2, 0]))],
+    "matmul_of_vectors": [lambda t: matmul(t.x, t.x, True, False), lambda t: matmul(t.w, t.w, False, True)],
 }  # fmt: skip
 
 BY_NAME = {rule.name: rule for rule in RULES}
