@@ -21,6 +21,7 @@ import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
 
+from graphflow.codegen.blocks import Block, LoopName
 from graphflow.codegen.emit import helper_modules
 from graphflow.codegen.objects import c_library, host_features
 from graphflow.codegen.tracing import HELPERS, Helper, Traced, boolean, convert, llvm_type, select
@@ -31,6 +32,9 @@ VECTORISED_SUM = 16  # terms: LLVM unrolls shorter loops than some 60 before it 
 
 I64, I32, I8, I1 = (ir.IntType(bits) for bits in (64, 32, 8, 1))
 POINTER = I8.as_pointer()
+_PARAMETERS: dict[str, ir.Type] = {
+    "pointer": I64.as_pointer(), "int64": I64, "int32": I32, "float32": ir.FloatType(), "float64": ir.DoubleType()
+}  # fmt: skip
 _DTYPES = {
     "b1": np.dtype(bool),
     **{f"{kind}{bits}": np.dtype(f"{name}{bits}") for kind, name in (("i", "int"), ("u", "uint")) for bits in (8, 16, 32, 64)},
@@ -50,18 +54,6 @@ class BufferValue:
 
     def __init__(self, pointer: ir.Value, dtype: np.dtype, scope: int | None) -> None:
         self.pointer, self.dtype, self.scope = pointer, dtype, scope
-
-
-class _LoopName(ir.MDValue):
-    """Metadata of one loop: a node that names itself first, then what is asked of the loop."""
-
-    def __init__(self, module: ir.Module, properties: Sequence[str]) -> None:
-        values = [module.add_metadata([name]) for name in properties]
-        super().__init__(module, values, name=str(len(module.metadata)))
-
-    def descr(self, buf: list[str]) -> None:
-        operands = ", ".join(v.get_reference() for v in (self, *self.operands))
-        buf += (f"distinct !{{ {operands} }}", "\n")
 
 
 def adds_up(bounds: Sequence[ast.expr], body: Sequence[ast.stmt]) -> bool:
@@ -86,15 +78,47 @@ def adds_up(bounds: Sequence[ast.expr], body: Sequence[ast.stmt]) -> bool:
     return sums > 0
 
 
+class _Module:
+    """The functions of a text: one is the entry, the others are called by it and by one another, if defined before."""
+
+    def __init__(self, definitions: Sequence[ast.FunctionDef], entry: str) -> None:
+        self.module = ir.Module(entry)
+        self.module.triple = llvm.get_default_triple()
+        self.functions: dict[str, tuple[ir.Function, ast.FunctionDef]] = {}
+        for definition in definitions:
+            function = ir.Function(
+                self.module,
+                ir.FunctionType(ir.VoidType(), [_PARAMETERS[k] for k in parameter_kinds(definition)]),
+                f"entry_{entry}" if definition.name == entry else definition.name,
+            )
+            function.attributes.add("nounwind")
+            if definition.name != entry:
+                function.linkage = "internal"
+                function.attributes.add("noinline")
+            _Function(self, function, definition)
+            self.functions[definition.name] = function, definition
+
+
+def parameter_kinds(definition: ast.FunctionDef) -> list[str]:
+    """The kind of each parameter: its annotation; in a kernel, which has none, pointers to the buffers and sizes, and a range."""
+    kinds = []
+    for argument in definition.args.args:
+        kind = "pointer" if argument.arg in ("buffers", "dims") else "int64"
+        if argument.annotation is not None:
+            kind = ast.unparse(argument.annotation)
+        if kind not in _PARAMETERS:
+            raise Unsupported(f"a parameter of type {kind}")
+        kinds.append(kind)
+    return kinds
+
+
 class _Function:
     """One function being emitted."""
 
-    def __init__(self, definition: ast.FunctionDef, symbol: str) -> None:
-        self.module = ir.Module(symbol)
-        self.module.triple = llvm.get_default_triple()
-        kinds = [I64.as_pointer(), I64.as_pointer(), I64, I64]
-        self.function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), kinds), symbol)
-        self.function.attributes.add("nounwind")
+    def __init__(self, owner: _Module, function: ir.Function, definition: ast.FunctionDef) -> None:
+        self.owner = owner
+        self.module = owner.module
+        self.function = function
         entry = self.function.append_basic_block("entry")
         self.entry = ir.IRBuilder(entry)
         body = self.function.append_basic_block("body")
@@ -103,11 +127,13 @@ class _Function:
         self.buffers: dict[str, BufferValue] = {}
         self.ends: list[ir.Block] = []  # where `break` goes
         names = [a.arg for a in definition.args.args]
-        for name, argument, kind in zip(names, self.function.args, kinds, strict=True):
-            if kind is I64:
-                self.assign(name, Traced(self.builder, argument, INT64))
-            else:
+        for name, argument, kind in zip(names, self.function.args, parameter_kinds(definition), strict=True):
+            if kind == "pointer":
                 self.buffers[name] = BufferValue(argument, INT64, None)
+            elif kind == "int32":
+                self.assign(name, Traced(self.builder, self.builder.sext(argument, I64), INT64))
+            else:
+                self.assign(name, Traced(self.builder, argument, np.dtype(kind)))
         views = [n.func.id for n in ast.walk(definition) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
         count = sum(name.startswith(("buffer_", "scratch_")) for name in views)
         self.scopes = self._alias_scopes(min(count + 1, MAX_SCOPES))
@@ -207,7 +233,7 @@ class _Function:
         self.ends.pop()
         back = self.builder.branch(head)
         if whole:
-            back.set_metadata("llvm.loop", _LoopName(self.module, ["llvm.loop.unroll.disable"]))
+            back.set_metadata("llvm.loop", LoopName(self.module, ["llvm.loop.unroll.disable"]))
         self.builder.position_at_end(end)
 
     def branch(self, condition: ir.Value, body: Sequence[ast.stmt], orelse: Sequence[ast.stmt]) -> None:
@@ -397,8 +423,12 @@ class _Function:
             return self.typed(arguments[0], boolean)
         if prefix == "float_to":
             return self.saturating(arguments[0], _DTYPES[suffix])
-        if prefix == "gemm":
-            return self.gemm(_DTYPES[suffix], arguments)
+        if prefix == "view" and suffix in _DTYPES:
+            return BufferValue(self.builder.inttoptr(self.int64(arguments[0]).value, POINTER), _DTYPES[suffix], None)
+        if prefix in _TYPED:
+            return _TYPED[prefix](self, _DTYPES[suffix], arguments)
+        if name in self.owner.functions:
+            return self.call_function(name, arguments)
         special = getattr(self, f"_{name}", None)
         if special is not None:
             return special(*arguments)
@@ -490,13 +520,39 @@ class _Function:
                 values.append(self.builder.trunc(self.int64(argument).value, I32))
         self.call_at(arguments[0], ir.FunctionType(ir.VoidType(), [I32, *kinds]), values)
 
+    def product_block(self, dtype: np.dtype, arguments: Sequence[Any]) -> None:
+        """block(rows, a, a_row, a_outer, a_inner, b, b_step, outer, inner, packed, alpha, beta, old, old_row, c, c_row).
+
+        See `codegen.blocks`. `rows` is a number in the text, and so is a `packed` of 0: B is not copied.
+        """
+        rows, *operands, packed, alpha, beta, old, old_row, c, c_row = arguments
+        block = Block(self.builder, dtype, rows)
+        copied = None if isinstance(packed, int) else packed.value
+        sums = block.product(*(self.int64(x).value for x in operands), copied)
+        scales = [self.typed(x, dtype).value for x in (alpha, beta)]
+        block.write(sums, *scales, *(self.int64(x).value for x in (old, old_row, c, c_row)))
+
+    def transpose(self, dtype: np.dtype, arguments: Sequence[Any]) -> None:
+        """transpose(source, source_row, target, target_row): a square of as many numbers as a vector has."""
+        Block(self.builder, dtype, 0).transpose(*(self.int64(x).value for x in arguments))
+
+    def _address(self, buffer: BufferValue) -> Traced:
+        return Traced(self.builder, self.builder.ptrtoint(buffer.pointer, I64), INT64)
+
+    def call_function(self, name: str, arguments: Sequence[Any]) -> None:
+        """Call a function that the text defines above."""
+        function, definition = self.owner.functions[name]
+        values = []
+        for argument, kind in zip(arguments, parameter_kinds(definition), strict=True):
+            if kind in ("pointer", "int32"):
+                raise Unsupported(f"a call with an argument of type {kind}")
+            values.append(self.typed(argument, np.dtype(kind)).value)
+        self.builder.call(function, values)
+
     def call_at(self, address: Any, kind: ir.FunctionType, values: Sequence[ir.Value]) -> ir.Value:
         return self.builder.call(self.builder.inttoptr(self.int64(address).value, kind.as_pointer()), values)
 
     # the driver's own operations
-
-    def _view_i64(self, address: Any) -> BufferValue:
-        return BufferValue(self.builder.inttoptr(self.int64(address).value, POINTER), INT64, None)
 
     def at(self, address: Any) -> ir.Value:
         return self.builder.inttoptr(self.int64(address).value, I64.as_pointer())
@@ -526,6 +582,7 @@ class _Function:
         return Traced(self.builder, self.call_at(address, ir.FunctionType(I64, [I64] * 7), values), INT64)
 
 
+_TYPED = {"gemm": _Function.gemm, "block": _Function.product_block, "transpose": _Function.transpose}
 _COMPARISONS = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!="}
 _FLOAT_ARITHMETIC = {ast.Add: "fadd", ast.Sub: "fsub", ast.Mult: "fmul", ast.Div: "fdiv"}
 _INTEGER_ARITHMETIC = {
@@ -564,8 +621,8 @@ def _machine() -> llvm.TargetMachine:
 
 def optimized_module(text: str, name: str) -> llvm.ModuleRef:
     """The LLVM module of the function `name` in `text`, through LLVM's pipeline."""
-    definition = next(node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef) and node.name == name)
-    module = llvm.parse_assembly(str(_Function(definition, f"entry_{name}").module))
+    definitions = [node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)]
+    module = llvm.parse_assembly(str(_Module(definitions, name).module))
     module.verify()
     tuning = llvm.create_pipeline_tuning_options(speed_level=3)
     tuning.loop_vectorization = tuning.slp_vectorization = tuning.loop_interleaving = tuning.loop_unrolling = True
