@@ -86,7 +86,9 @@ class Block:
     def splat(self, scalar: ir.Value) -> ir.Value:
         undefined = ir.Constant(self.vector, ir.Undefined)
         lane = self.builder.insert_element(undefined, scalar, ir.Constant(I32, 0))
-        return self.builder.shuffle_vector(lane, undefined, ir.Constant(ir.VectorType(I32, self.shape.lanes), [0] * self.shape.lanes))
+        return self.builder.shuffle_vector(
+            lane, undefined, ir.Constant(ir.VectorType(I32, self.shape.lanes), [0] * self.shape.lanes)
+        )
 
     def fma(self, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
         kind = ir.FunctionType(self.vector, [self.vector] * 3)

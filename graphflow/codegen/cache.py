@@ -26,7 +26,7 @@ _MAGIC = b"graphflow object 1\n"
 # The files whose text object code depends on: what kernels import, and how they are compiled.
 _HELPERS = (
     *("tracing.py", "vector_math.py", "special_math.py", "integer_math.py", "bits.py"),
-    *("direct.py", "compile.py", "numba_helpers.py", "intrinsics.py", "helpers.py"),
+    *("direct.py", "blocks.py", "compile.py", "numba_helpers.py", "intrinsics.py", "helpers.py"),
 )
 
 
@@ -104,8 +104,11 @@ def source_path(text: str) -> Path:
     return folder() / f"k_{source_key(text)}.py"
 
 
-def load(text: str, described: str = "a kernel") -> int:
-    """The address of the native code of `text`, which defines one function `kernel`; `described` names it in errors."""
+def load(text: str, described: str = "a kernel", direct: bool = False) -> int:
+    """The address of the native code of `text`, whose entry is the function `kernel`; `described` names it in errors.
+
+    `direct` texts are for our own compiler, whatever the options say.
+    """
     key = source_key(text)
     place = (str(folder()), key)
     found = _cache.addresses.get(place)
@@ -114,11 +117,11 @@ def load(text: str, described: str = "a kernel") -> int:
     with _cache.lock:
         found = _cache.addresses.get(place)
         if found is None:
-            found = _cache.addresses[place] = _load(text, f"k_{key}", folder(), described)
+            found = _cache.addresses[place] = _load(text, f"k_{key}", folder(), described, direct)
         return found
 
 
-def _load(text: str, name: str, place: Path, described: str) -> int:
+def _load(text: str, name: str, place: Path, described: str, direct: bool) -> int:
     started = time.perf_counter()
     entry, problem = _read_object(place / f"{name}.o")
     if entry is not None:
@@ -128,7 +131,7 @@ def _load(text: str, name: str, place: Path, described: str) -> int:
         return address
     source = text.replace("def kernel(", f"def {name}(")
     path = _write(place / f"{name}.py", source.encode())
-    code, symbol = _compile(source, name, str(path), described)
+    code, symbol = _compile(source, name, str(path), described, direct)
     _write(place / f"{name}.o", _pack(code, symbol))
     address = _objects().add_object(code, symbol)
     seconds = time.perf_counter() - started
@@ -141,9 +144,11 @@ def _load(text: str, name: str, place: Path, described: str) -> int:
     return address
 
 
-def _compile(source: str, name: str, path: str, described: str) -> tuple[bytes, str]:
+def _compile(source: str, name: str, path: str, described: str, only_direct: bool) -> tuple[bytes, str]:
     """(object code, symbol): straight through LLVM where the source allows it, by numba where not."""
     direct = import_module("graphflow.codegen.direct")
+    if only_direct:
+        return direct.compile_source(source, name)
     if current_options().compiler == "llvm":
         try:
             return direct.compile_source(source, name)

@@ -520,6 +520,16 @@ class _Function:
                 values.append(self.builder.trunc(self.int64(argument).value, I32))
         self.call_at(arguments[0], ir.FunctionType(ir.VoidType(), [I32, *kinds]), values)
 
+    def product(self, dtype: np.dtype, arguments: Sequence[Any]) -> None:
+        """product(address, rows, columns, outer, inner, alpha, a, a_row, a_outer, a_inner, b, b_step, b_column, beta, c, c_row).
+
+        The function `product` of `runtime.product`: A, B and C are addresses, strides count elements.
+        """
+        address, *operands = arguments
+        scales = (4, 12)  # alpha and beta
+        values = [self.typed(x, dtype if k in scales else INT64).value for k, x in enumerate(operands)]
+        self.call_at(address, ir.FunctionType(ir.VoidType(), [v.type for v in values]), values)
+
     def product_block(self, dtype: np.dtype, arguments: Sequence[Any]) -> None:
         """block(rows, a, a_row, a_outer, a_inner, b, b_step, outer, inner, packed, alpha, beta, old, old_row, c, c_row).
 
@@ -528,7 +538,8 @@ class _Function:
         rows, *operands, packed, alpha, beta, old, old_row, c, c_row = arguments
         block = Block(self.builder, dtype, rows)
         copied = None if isinstance(packed, int) else packed.value
-        sums = block.product(*(self.int64(x).value for x in operands), copied)
+        a, a_row, a_outer, a_inner, b, b_step, outer, inner = (self.int64(x).value for x in operands)
+        sums = block.product(a, a_row, a_outer, a_inner, b, b_step, outer, inner, copied)
         scales = [self.typed(x, dtype).value for x in (alpha, beta)]
         block.write(sums, *scales, *(self.int64(x).value for x in (old, old_row, c, c_row)))
 
@@ -582,7 +593,12 @@ class _Function:
         return Traced(self.builder, self.call_at(address, ir.FunctionType(I64, [I64] * 7), values), INT64)
 
 
-_TYPED = {"gemm": _Function.gemm, "block": _Function.product_block, "transpose": _Function.transpose}
+_TYPED = {
+    "gemm": _Function.gemm,
+    "product": _Function.product,
+    "block": _Function.product_block,
+    "transpose": _Function.transpose,
+}
 _COMPARISONS = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!="}
 _FLOAT_ARITHMETIC = {ast.Add: "fadd", ast.Sub: "fsub", ast.Mult: "fmul", ast.Div: "fdiv"}
 _INTEGER_ARITHMETIC = {

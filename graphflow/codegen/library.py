@@ -43,7 +43,7 @@ def emit_matmul(kernel: Kernel, root: Node) -> Source:
     update = update_scale(kernel.group, root) if folded else None
     dim, line = emitter.dim, emitter.line
     emitter.count_uses([s.value for s in followers])
-    address = dim(LibraryValue(f"gemm_{suffix}"))
+    address = dim(LibraryValue(f"gemm_{suffix}", (m, n, k)))
     with emitter.loop("for unit in range(begin, end):", (), ()):
         tile_rows, tile_columns = (dim(LibraryValue(name, (m, n, k))) for name in ("tile_rows", "tile_columns"))
         line(f"across = index_div({dim(n)} + {tile_columns} - 1, {tile_columns})")

@@ -11,30 +11,42 @@ from dataclasses import dataclass
 
 from graphflow.types import AnySize
 
-ONE_TILE_FLOPS = 8_000_000  # floating-point operations below which a product is one tile: some 80 us of one core
+TILE_FLOPS = 6_000_000  # floating-point operations of a tile: some 70 us of one core
 MOST_TILES = 16  # of a large product: a tile packs its operands anew, so more of them is more copying
-TILE_STEP = 16  # tiles are multiples of the register blocks of a BLAS
+TILE_STEP = 16  # tiles are multiples of the register blocks
 
 
 def tile_shape(rows: int, columns: int, depth: int) -> tuple[int, int]:
-    """(rows, columns) of a tile; depends on the sizes only, so that the result does not depend on the number of threads."""
-    flops = 2 * rows * columns * depth
-    if flops <= ONE_TILE_FLOPS:
-        return max(rows, 1), max(columns, 1)
-    area = max(ONE_TILE_FLOPS, flops // MOST_TILES) / (2 * depth)
-    side = math.sqrt(area)
-    if rows <= columns:
-        tile_rows = even_share(rows, side)
-        return tile_rows, even_share(columns, area / tile_rows)
-    tile_columns = even_share(columns, side)
-    return even_share(rows, area / tile_columns), tile_columns
+    """(rows, columns) of a tile; depends on the sizes only, so that the result does not depend on the number of threads.
+
+    The number of tiles is a power of two, which shares out evenly, and they are as nearly square as that allows.
+    """
+    parts = 2 * rows * columns * depth / TILE_FLOPS
+    halvings = round(math.log2(min(max(parts, 1), MOST_TILES)))
+    tile = [max(rows, 1), max(columns, 1)]
+    for _ in range(halvings):
+        longer = 0 if tile[0] > tile[1] else 1
+        tile[longer] = even_half(tile[longer])
+    return tile[0], tile[1]
 
 
-def even_share(size: int, wanted: float) -> int:
-    """A share of about `wanted` that divides `size` into nearly equal multiples of TILE_STEP."""
-    parts = max(1, round(size / wanted))
-    share = -(-size // parts)
-    return min(size, -(-share // TILE_STEP) * TILE_STEP)
+def even_half(size: int) -> int:
+    """Half of a size, rounded up to a multiple of TILE_STEP if that leaves something for the other half."""
+    half = -(-size // 2)
+    rounded = -(-half // TILE_STEP) * TILE_STEP
+    return rounded if rounded < size else half
+
+
+def product_of(rows: int, columns: int, depth: int) -> str:
+    """What computes a tile of a product: "own" (runtime.product) or "blas", as measured (docs/performance.md).
+
+    Ours packs only B, and that as it goes: faster until the rows of A outgrow the second cache.
+    """
+    tile_rows, tile_columns = tile_shape(rows, columns, depth)
+    return "own" if 2 * tile_rows * tile_columns * depth <= OWN_FLOPS else "blas"
+
+
+OWN_FLOPS = 40_000_000  # of a tile
 
 
 @dataclass(frozen=True)

@@ -1,24 +1,25 @@
-"""Matrix products by address: a private, single-threaded OpenBLAS; NumPy's where the package has no wheel.
+"""Matrix products by address: our own (`runtime.product`), and for large ones a private, single-threaded OpenBLAS.
 
-Our own copy leaves the user's NumPy alone and brings no threads of its own: tiles run on our threads.
+A private copy of the library leaves the user's NumPy alone and brings no threads of its own: tiles run on our threads. Where the
+package has no wheel, all products are ours.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
+import re
 import sys
-import threading
 from functools import cache, lru_cache
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from graphflow.types import DType
-
-_lock = threading.Lock()
-_keep: list[object] = []
+from graphflow.codegen.cache import load
+from graphflow.codegen.library_values import product_of
 
 
 def _library_path() -> Path | None:
@@ -56,54 +57,60 @@ def description() -> str:
     """Which library multiplies matrices."""
     loaded = library()
     if loaded is None:
-        return "NumPy"
+        return "none"
     loaded.scipy_openblas_get_corename.restype = ctypes.c_char_p
     return f"OpenBLAS, kernels for {loaded.scipy_openblas_get_corename().decode()}"
 
 
+def function_address(name: str, *sizes: int) -> int:
+    """The address of what kernels call `gemm_f32` or `gemm_f64`, for a product of these sizes; or of `product_f32`, ..."""
+    entry, suffix = name.split("_")
+    if entry == "gemm" and product_of(*sizes) == "blas" and library() is not None:
+        return library_gemm(suffix)
+    return own_product(entry, suffix)
+
+
 @cache
-def gemm_address(suffix: str) -> int:
-    """The address of `cblas_sgemm` (f32) or `cblas_dgemm` (f64)."""
-    with _lock:
-        loaded = library()
-        if loaded is None:
-            return _numpy_gemm(suffix)
-        function = loaded.scipy_cblas_sgemm if suffix == "f32" else loaded.scipy_cblas_dgemm
-        return ctypes.cast(function, ctypes.c_void_p).value or 0
+def library_gemm(suffix: str) -> int:
+    """The address of the library's `cblas_sgemm` (f32) or `cblas_dgemm` (f64)."""
+    loaded: Any = library()
+    function = loaded.scipy_cblas_sgemm if suffix == "f32" else loaded.scipy_cblas_dgemm
+    return ctypes.cast(function, ctypes.c_void_p).value or 0
 
 
-def _numpy_gemm(suffix: str) -> int:
-    """The address of a row-major gemm that calls NumPy."""
-    number = ctypes.c_float if suffix == "f32" else ctypes.c_double
+@cache
+def own_product(entry: str, suffix: str) -> int:
+    """The address of `gemm` or `product` of `runtime.product`, compiled for a dtype and this machine."""
+    return load(product_source(entry, suffix), f"the matrix product {entry}_{suffix}", direct=True)
+
+
+DEPTH = 256  # of a panel of B: with the rows of A beside it, it stays in the first cache
+
+
+def product_source(entry: str, suffix: str) -> str:
+    """The text of `runtime.product` up to the function `entry`, for a dtype and the registers of this machine."""
     dtype = np.dtype(np.float32 if suffix == "f32" else np.float64)
-    pointer = ctypes.POINTER(number)
-    i = ctypes.c_int
-
-    def matrix(start: object, rows: int, columns: int, leading: int) -> np.ndarray:
-        flat = np.ctypeslib.as_array(start, shape=(max(0, (rows - 1) * leading + columns),))  # type: ignore[arg-type]
-        return np.lib.stride_tricks.as_strided(flat, (rows, columns), (leading * dtype.itemsize, dtype.itemsize))
-
-    @ctypes.CFUNCTYPE(None, i, i, i, i, i, i, number, pointer, i, pointer, i, number, pointer, i)
-    def gemm(order, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):  # type: ignore[no-untyped-def]
-        if m <= 0 or n <= 0:
-            return
-        result = matrix(c, m, n, ldc)
-        if k <= 0:
-            result[...] = beta * result if beta else 0
-            return
-        left = matrix(a, k, m, lda).T if ta == 112 else matrix(a, m, k, lda)
-        right = matrix(b, n, k, ldb).T if tb == 112 else matrix(b, k, n, ldb)
-        product = dtype.type(alpha) * np.matmul(left, right)
-        result[...] = product if beta == 0 else product + dtype.type(beta) * result
-
-    _keep.append(gemm)
-    return ctypes.cast(gemm, ctypes.c_void_p).value or 0
-
-
-def library_values() -> dict[str, int]:
-    """What kernels ask for by name."""
-    return {"gemm_f32": gemm_address("f32"), "gemm_f64": gemm_address("f64")}
-
-
-def supports(dtype: DType) -> bool:
-    return dtype.name in ("float32", "float64")
+    shape = import_module("graphflow.codegen.blocks").block_shape(dtype)  # LLVM takes 100 ms to import
+    text = (Path(__file__).parent / "product.py").read_text()
+    functions = {part[4 : part.index("(")]: part.strip() for part in re.split(r"^(?=def )", text, flags=re.M)[1:]}
+    names = list(functions)
+    text = "\n\n\n".join(functions[name] for name in names[: names.index(entry) + 1]) + "\n"
+    choice = [f"if height == {rows}:\n            block_SUFFIX({rows}, BLOCK)" for rows in range(shape.rows, 0, -1)]
+    block = "a, a_row, a_outer, a_inner, b, b_step, outer, inner, 0, alpha, beta, old, old_row, c, c_row"
+    meanings = {
+        "HEIGHTS": "\n        el".join(choice),
+        "BLOCK": block,
+        "NUMBER": str(dtype),
+        "SUFFIX": suffix,
+        "SIZE": dtype.itemsize,
+        "ROWS": shape.rows,
+        "WIDTH": shape.width,
+        "VECTORS": shape.vectors,
+        "LANES": shape.lanes,
+        "DEPTH": DEPTH,
+        "PANEL": DEPTH * shape.width,
+        "EDGE": shape.rows * shape.width,
+    }
+    for word, meaning in meanings.items():
+        text = re.sub(rf"(?<![A-Z]){word}(?![A-Z])", str(meaning), text)
+    return text.replace(f"def {entry}(", "def kernel(")

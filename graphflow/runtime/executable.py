@@ -322,9 +322,10 @@ class Binding:
 
     def evaluate(self, size: AnySize | LibraryValue) -> int:
         if isinstance(size, LibraryValue):
-            if size.args or size.name in LIBRARY_VALUES:
-                return LIBRARY_VALUES[size.name](*(self.evaluate(a) for a in size.args))
-            return blas.gemm_address(size.name.removeprefix("gemm_"))
+            args = [self.evaluate(a) for a in size.args]
+            if size.name in LIBRARY_VALUES:
+                return LIBRARY_VALUES[size.name](*args)
+            return blas.function_address(size.name, *args)
         return self.executable.size(size, self.values, None)
 
     def _bytes(self, slot: Slot) -> int:

@@ -1,7 +1,7 @@
 """Source of our own matrix product. Not imported: its text is compiled and cached like a kernel's, by `runtime.blas`.
 
-`gemm` has the signature of a row-major `cblas_sgemm`, so that kernels call either by address. `product` is what it does: sums over
-`outer` x `inner` of A[row, o, i] B[o * inner + i, column], with any strides (in elements) of A and of B's rows. A convolution is
+`gemm` has the signature of a row-major `cblas_sgemm`, so that kernels call either by address. `product` is what it does: sums
+over `outer` x `inner` of A[row, o, i] B[o * inner + i, column], with any strides (in elements) of A and of B. A convolution is
 that too: rows of A are pixels, `outer` runs over the rows of a window and `inner` along them.
 
 The columns are cut into panels of WIDTH, which are copied to lie together (`packed`) where they are read often enough, or where

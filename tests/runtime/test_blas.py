@@ -1,4 +1,4 @@
-"""Matrix products: the private library, its replacement by NumPy, and every tile a product is cut into."""
+"""Matrix products: our own, the private library's, and every tile a product is cut into."""
 
 import ctypes
 
@@ -11,19 +11,28 @@ import graphflow as gf
 from graphflow.codegen.library_values import tile_shape
 from graphflow.runtime import blas
 
-SHAPES = [(1, 1, 1), (3, 5, 7), (33, 784, 130), (300, 40, 520), (520, 300, 90), (0, 3, 2), (3, 0, 2), (2, 3, 0)]
+SHAPES = [
+    (1, 1, 1),
+    (13, 16, 257),
+    (6, 700, 16),
+    (25, 9, 48),
+    (3, 5, 7),
+    (33, 784, 130),
+    (300, 40, 520),
+    (520, 300, 90),
+    (0, 3, 2),
+    (3, 0, 2),
+    (2, 3, 0),
+]
 
 
-@pytest.fixture(params=["library", "NumPy"])
+@pytest.fixture(params=["own", "blas"])
 def gemm(request, monkeypatch):
-    """Products by the private library, or by NumPy as where the library has no wheel."""
-    blas.gemm_address.cache_clear()
-    if request.param == "NumPy":
-        monkeypatch.setattr(blas, "library", lambda: None)
-    elif blas.library() is None:
+    """All products by our own kernel, or all by the library."""
+    if request.param == "blas" and blas.library() is None:
         pytest.skip("no library for this machine")
-    yield request.param
-    blas.gemm_address.cache_clear()
+    monkeypatch.setattr(blas, "product_of", lambda *sizes: request.param)
+    return request.param
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -41,6 +50,28 @@ def test_products_equal_numpy(gemm, rng, dtype, transposed):
             tolerance = 1e-4 if dtype == "float32" else 1e-11
             np.testing.assert_allclose(raw, left @ right, rtol=tolerance, atol=tolerance)
             np.testing.assert_allclose(followed, np.maximum(left @ right, 0) + 1, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("size, window, channels, wide", [(20, 3, 5, 16), (9, 2, 4, 7), (40, 1, 8, 33), (15, 4, 3, 64)])
+def test_a_convolution_is_a_product(rng, dtype, size, window, channels, wide):
+    """Rows of A are pixels, two apart; the sum runs over the lines of a window and along each of them."""
+    image = rng.standard_normal((window, size, channels)).astype(dtype)
+    filters = rng.standard_normal((window, window, channels, wide)).astype(dtype)
+    pixels = (size - window) // 2 + 1
+    windows = np.stack([image[:, 2 * p : 2 * p + window] for p in range(pixels)]).reshape(pixels, -1)
+    expected = windows @ filters.reshape(-1, wide)
+    i, number = ctypes.c_int64, ctypes.c_float if dtype == "float32" else ctypes.c_double
+    kinds = [i, i, i, i, number, i, i, i, i, i, i, i, number, i, i]
+    address = blas.own_product("product", "f32" if dtype == "float32" else "f64")
+    product = ctypes.CFUNCTYPE(None, *kinds)(address)
+    for beta, before in ((0.0, np.nan), (2.0, 1.0)):
+        out = np.full((pixels, wide), before, dtype)
+        a, b, c = image.ctypes.data, filters.ctypes.data, out.ctypes.data
+        along = window * channels
+        product(pixels, wide, window, along, 3.0, a, 2 * channels, size * channels, 1, b, wide, 1, beta, c, wide)
+        old = beta * before if beta else 0.0
+        np.testing.assert_allclose(out, 3 * expected + old, rtol=1e-4, atol=1e-4)
 
 
 def test_an_update_in_place_equals_numpy(gemm, rng):

@@ -3,7 +3,7 @@
 #   input: w  float32[8, 4]
 #   input: constant  float32[4]
 #   output: relu  float32[x.0, 4]
-#   dims[0] = gemm_f32
+#   dims[0] = gemm_f32(x.0, 4, 8)
 #   dims[1] = tile_rows(x.0, 4, 8)
 #   dims[2] = tile_columns(x.0, 4, 8)
 #   dims[3] = x.0

@@ -16,7 +16,7 @@ def kernel(buffers, dims, begin, end):
 #   input: broadcast_to  float32[x.0, 4]
 #   input: w  float32[8, 4]
 #   output: subtract  float32[8, 4]
-#   dims[0] = gemm_f32
+#   dims[0] = gemm_f32(8, 4, x.0)
 #   dims[1] = tile_rows(8, 4, x.0)
 #   dims[2] = tile_columns(8, 4, x.0)
 #   dims[3] = x.0
