@@ -79,13 +79,19 @@ def from_environment() -> Options:
     return Options(**found)
 
 
+class _Local(threading.local):
+    """What `options(...)` has set in this thread."""
+
+    options: Options | None = None
+
+
 _defaults = from_environment()
-_local = threading.local()
+_local = _Local()
 
 
 def current() -> Options:
     """The options in force in this thread."""
-    return getattr(_local, "options", _defaults)
+    return _local.options or _defaults
 
 
 @contextmanager
@@ -96,9 +102,9 @@ def options(**settings: Any) -> Iterator[Options]:
     ...     sorted(used.disable)
     ['cse', 'fusion']
     """
-    before = current()
-    _local.options = replace(before, **{name: parse(name, value) for name, value in settings.items()})
+    before = _local.options
+    _local.options = replace(current(), **{name: parse(name, value) for name, value in settings.items()})
     try:
-        yield _local.options
+        yield current()
     finally:
         _local.options = before

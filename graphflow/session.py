@@ -9,13 +9,17 @@ from typing import Any
 import numpy as np
 
 from graphflow.capture import capture
-from graphflow.compiler import compile_program, explain
-from graphflow.errors import FeedError, FetchError, GraphError, GraphflowError, SessionError
+from graphflow.compiler import compile_program
+from graphflow.errors import FeedError, SessionError
+from graphflow.feeds import feed_array
+from graphflow.fetches import Structure, quick_key
 from graphflow.ir.graph import Graph, get_default_graph
-from graphflow.ir.tensor import Node, Tensor, set_operators
-from graphflow.ops.state import Operation, Variable
+from graphflow.ir.tensor import Tensor, set_operators
+from graphflow.ops.state import Variable
 from graphflow.options import current as current_options
-from graphflow.runtime.executable import Executable, VariableStore
+from graphflow.runtime.executable import Executable
+from graphflow.runtime.variables import VariableStore
+from graphflow.stages import explain
 
 _local = threading.local()
 
@@ -55,7 +59,7 @@ class Session:
         self._closed = True
         self._plans.clear()
         self._quick.clear()
-        self._store.values.clear()
+        self._store.clear()
 
     def _check_open(self) -> None:
         if self._closed:
@@ -70,7 +74,7 @@ class Session:
         none. Numbers come back as NumPy scalars, the rest as arrays of their own.
         """
         self._check_open()
-        key = _quick_key(fetches, feed_dict)
+        key = quick_key(fetches, feed_dict)
         plan, _ = self._quick.get(key, _NOTHING)
         if plan is None or feed_dict is None:
             feeds = {} if feed_dict is None else self._feeds(feed_dict)
@@ -79,8 +83,7 @@ class Session:
                 self._quick[key] = plan, current_options()  # kept, so that no other options get its identity
         else:
             feeds = feed_dict  # type: ignore[assignment]  # the keys were checked when the plan was made
-        values = [feed_array(tensor, feeds[tensor], tensor) for tensor in plan.order]
-        return plan.structure.pack(plan.executable.run(values, self._store))
+        return plan.run([feeds[tensor] for tensor in plan.order])
 
     def make_callable(self, fetches: Any, feed_list: Sequence[Any] = ()) -> Callable[..., Any]:
         """A function of the values of `feed_list` that does what `run` does, in the least time: for calls in a loop."""
@@ -116,7 +119,7 @@ class Session:
     # --- plans -------------------------------------------------------------------------------------------------------------
 
     def _plan(self, fetches: Any, feeds: tuple[Tensor, ...], default_feeds: bool = False) -> _Plan:
-        structure = _Structure(fetches, self.graph)
+        structure = Structure(fetches, self.graph)
         key = (structure.key, frozenset(feeds), default_feeds, current_options())
         plan = self._plans.get(key)
         if plan is None:
@@ -125,10 +128,10 @@ class Session:
                 if plan is None:
                     plan = self._plans[key] = self._compile(structure, feeds, default_feeds)
         if plan.structure.key == structure.key and plan.structure is not structure:
-            plan = _Plan(structure, plan.executable, plan.order)
+            plan = _Plan(structure, plan.executable, plan.order, self._store)
         return plan
 
-    def _compile(self, structure: _Structure, feeds: tuple[Tensor, ...], default_feeds: bool) -> _Plan:
+    def _compile(self, structure: Structure, feeds: tuple[Tensor, ...], default_feeds: bool) -> _Plan:
         program = capture(structure.tensors, structure.operations, feeds, self.graph)
         wanted = [t for t in program.inputs if t.op.name == "placeholder"]
         # A fed intermediate tensor is an input under a placeholder of its name and line.
@@ -142,7 +145,7 @@ class Session:
                     operands={"placeholder": missing[0]},
                     rule=f"Give it in feed_dict: {{{missing[0].name}: value}}.",
                 )
-        return _Plan(structure, compile_program(program, current_options(), self.graph), order)
+        return _Plan(structure, compile_program(program, current_options(), self.graph), order, self._store)
 
     def _feeds(self, feed_dict: Mapping[Any, Any]) -> dict[Tensor, Any]:
         if not isinstance(feed_dict, Mapping):
@@ -216,179 +219,48 @@ def _eval(fetch: Any, feed_dict: Any, session: Any) -> Any:
 set_operators({"eval": _eval})
 
 
-def _quick_key(fetches: Any, feed_dict: Any) -> Any:
-    """A key that is equal for a run given the same objects again; None where that cannot be told at a glance."""
-    kind = type(fetches)
-    if kind is list or kind is tuple:
-        if not all(type(f) in _SIMPLE for f in fetches):
-            return None
-        parts = tuple(fetches)
-    elif kind in _SIMPLE:
-        parts = fetches
-    else:
-        return None
-    if feed_dict is not None and type(feed_dict) is not dict:
-        return None
-    try:
-        return kind, parts, None if feed_dict is None else tuple(feed_dict), id(current_options())
-    except TypeError:
-        return None
-
-
 _NOTHING: tuple[_Plan | None, Any] = (None, None)
-_SIMPLE = (Tensor, Variable, Operation)
 
 
 class _Plan:
     """Fetches compiled for certain feeds; `order` are the fed tensors in the executable's order."""
 
-    def __init__(self, structure: _Structure, executable: Executable, order: tuple[Tensor, ...]) -> None:
+    def __init__(self, structure: Structure, executable: Executable, order: tuple[Tensor, ...], store: VariableStore) -> None:
         self.structure = structure
         self.executable = executable
         self.order = order
+        self.store = store
+        # For each feed: its dtype, and the classes of numbers that need no conversion.
+        self.targets = [(t, t.dtype.numpy, _numbers(t)) for t in order]
+        self.bindings = executable.bindings
+
+    def run(self, values: list[Any]) -> Any:
+        """The fetched values, in their places, for fed values in the executable's order."""
+        shapes = []
+        for k, (tensor, dtype, numbers) in enumerate(self.targets):
+            value = values[k]
+            if type(value) is np.ndarray and value.dtype is dtype:
+                shapes.append(value.shape)
+            elif type(value) in numbers:
+                shapes.append(())
+            else:
+                values[k] = value = feed_array(tensor, value)
+                shapes.append(value.shape)
+        key = tuple(shapes)
+        binding = self.bindings.get(key) or self.executable.bind(key)
+        results = binding.run(values, self.store)
+        return results if self.structure.flat else self.structure.build(results)
 
 
-class _Structure:
-    """A nest of fetches: the tensors in it, and how to put values in their places."""
-
-    def __init__(self, fetches: Any, graph: Graph | None) -> None:
-        self.tensors: list[Tensor] = []
-        self.operations: list[Node] = []
-        self._positions: dict[Tensor, int] = {}
-        self.graph = graph
-        parts: list[Any] = []
-        self._build = self._visit(fetches, parts)
-        self._flat = (
-            type(fetches) is list
-            and all(a is b for a, b in zip(fetches, self.tensors, strict=False))
-            and len(fetches) == len(self.tensors)
-        )
-        self.key = tuple(parts)
-
-    def _visit(self, item: Any, key: list[Any]) -> Callable[[list[Any]], Any]:
-        if isinstance(item, Variable):
-            item = item.value
-        if isinstance(item, Tensor):
-            self._check_graph(item.graph, item)
-            key.append(item)
-            position = self._positions.setdefault(item, len(self._positions))
-            if position == len(self.tensors):
-                self.tensors.append(item)
-            return lambda values: values[position]
-        if isinstance(item, Operation):
-            self._check_graph(item.node.graph, item)
-            key.append(item.node)
-            self.operations.append(item.node)
-            return lambda values: None
-        if isinstance(item, Mapping):
-            key.append(("dict", *item.keys()))
-            parts = {k: self._visit(v, key) for k, v in item.items()}
-            kind = type(item)
-            if kind is dict:
-                return lambda values: {k: build(values) for k, build in parts.items()}
-            return lambda values: kind({k: build(values) for k, build in parts.items()})  # type: ignore[call-arg]
-        if isinstance(item, tuple) and hasattr(item, "_fields"):
-            key.append((type(item), len(item)))
-            named = [self._visit(v, key) for v in item]
-            return lambda values: type(item)(*(build(values) for build in named))
-        if isinstance(item, list | tuple):
-            key.append((type(item), len(item)))
-            inner = [self._visit(v, key) for v in item]
-            make = list if isinstance(item, list) else tuple
-            return lambda values: make(build(values) for build in inner)
-        if isinstance(item, str) and self.graph is not None:
-            return self._visit(self._by_name(item), key)
-        raise FetchError(
-            f"cannot fetch {item!r}", rule="Fetch tensors, variables and operations, or lists, tuples and dicts of them."
-        )
-
-    def _by_name(self, name: str) -> Tensor:
-        assert self.graph is not None
-        try:
-            return self.graph.get_tensor_by_name(name)
-        except GraphError as error:
-            raise FetchError(f"cannot fetch {name!r}: {error.headline}", rule=error.rule) from None
-
-    def _check_graph(self, graph: Graph | None, item: Any) -> None:
-        if graph is not None and graph is not self.graph:
-            raise FetchError(
-                f"{item.name} belongs to another graph",
-                operands={"fetch": item},
-                rule="Make a session for its graph: gf.Session(graph).",
-            )
-
-    @property
-    def pack(self) -> Callable[[list[Any]], Any]:
-        """The function that puts values in the places of the fetches."""
-        return _same if self._flat else self._build
-
-
-def _same(values: list[Any]) -> Any:
-    return values
-
-
-# --- feeds ------------------------------------------------------------------------------------------------------------------
-
-_ALLOWED = {  # kinds of arrays that a dtype takes
-    "bool": "b",
-    "int": "biu",
-    "uint": "biu",
-    "float": "biufV",
-    "complex": "biufcV",
-}
-
-
-def feed_array(tensor: Tensor, value: Any, shown: Tensor) -> np.ndarray:
-    """A fed value as a contiguous array of the tensor's dtype; FeedError where it does not fit."""
-    dtype = tensor.dtype
-    if type(value) is np.ndarray and value.dtype == dtype.numpy and value.flags.c_contiguous and value.flags.aligned:
-        return value
-    if isinstance(value, Tensor | Variable):
-        if isinstance(value, Tensor) and value.op.name == "constant":
-            value = value.numpy()
-        else:
-            raise FeedError(
-                f"placeholder {shown.name} is fed a symbolic tensor",
-                operands={"placeholder": shown, "value": value},
-                rule="Feed numbers or arrays; run the tensor first to get its value.",
-            )
-    try:
-        array = np.asarray(value)
-    except (ValueError, TypeError, OverflowError, GraphflowError) as error:
-        raise _feed_error(shown, value, f"is no array of numbers: {error}") from None
-    kind = array.dtype.kind
-    if kind not in "biufcV" or (kind == "V" and array.dtype.name != "bfloat16"):
-        raise _feed_error(
-            shown, value, {"U": "is a text", "S": "is bytes", "O": "is an object array"}.get(kind, f"has dtype {array.dtype}")
-        )
-    if kind not in _ALLOWED[dtype.kind] and array.size:
-        raise _feed_error(shown, value, f"has dtype {array.dtype}, which {dtype} cannot hold without loss")
-    if dtype.is_integer and kind in "iu" and array.dtype != dtype.numpy and array.size:
-        low, high = int(array.min()), int(array.max())
-        if low < int(dtype.min) or high > int(dtype.max):
-            raise _feed_error(shown, value, f"has values from {low} to {high}, outside the range of {dtype}")
-    return np.require(array, dtype=dtype.numpy, requirements=["C", "A"])
-
-
-def _feed_error(tensor: Tensor, value: Any, problem: str) -> FeedError:
-    text = repr(value)
-    text = text if len(text) <= 60 else text[:57] + "..."
-    return FeedError(
-        f"the value fed to {tensor.name} {problem}: {text}",
-        operands={"placeholder": tensor},
-        rule=f"It takes numbers of {tensor.dtype}; convert with numpy.asarray(value, {str(tensor.dtype)!r}).",
-    )
+def _numbers(tensor: Tensor) -> tuple[type, ...]:
+    return (float, tensor.dtype.numpy.type) if tensor.rank == 0 and tensor.dtype.is_floating else ()
 
 
 def _make_function(session: Session, plan: _Plan, tensors: list[Tensor]) -> Callable[..., Any]:
     """The function `make_callable` returns."""
-    executable, store, pack = plan.executable, session._store, plan.structure.pack
     positions = [tensors.index(t) for t in plan.order]
-    targets = [
-        (p, t, t.dtype.numpy, t.dtype.numpy.type if t.rank == 0 and t.dtype.is_floating else None)
-        for p, t in zip(positions, plan.order, strict=True)
-    ]
-    count, run = len(tensors), executable.run
+    in_order = positions == list(range(len(tensors)))
+    count, run = len(tensors), plan.run
 
     def call(*values: Any) -> Any:
         if session._closed:
@@ -397,14 +269,6 @@ def _make_function(session: Session, plan: _Plan, tensors: list[Tensor]) -> Call
             raise FeedError(
                 f"the callable takes {count} values, for {', '.join(t.name for t in tensors) or 'nothing'}; got {len(values)}"
             )
-        arrays = []
-        for position, tensor, dtype, scalar in targets:
-            value = values[position]
-            if scalar is not None and (type(value) is float or type(value) is scalar):
-                value = scalar(value)
-            elif not (type(value) is np.ndarray and value.dtype is dtype and value.flags.c_contiguous and value.flags.aligned):
-                value = feed_array(tensor, value, tensor)
-            arrays.append(value)
-        return pack(run(arrays, store))
+        return run([*values] if in_order else [values[p] for p in positions])
 
     return call

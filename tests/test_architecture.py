@@ -24,8 +24,8 @@ LAYERS = (
     ("loop",),
     ("codegen",),
     ("runtime",),
-    ("capture", "compiler"),
-    ("session",),
+    ("capture", "compiler", "link", "stages"),
+    ("session", "feeds", "fetches"),
     ("viz", "train", "nn", "random", "testing"),
     ("__init__",),
 )

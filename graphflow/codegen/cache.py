@@ -104,10 +104,10 @@ def source_path(text: str) -> Path:
     return folder() / f"k_{source_key(text)}.py"
 
 
-def load(text: str, described: str = "a kernel", direct: bool = False) -> int:
+def load(text: str, described: str = "a kernel", compiler: str = "") -> int:
     """The address of the native code of `text`, whose entry is the function `kernel`; `described` names it in errors.
 
-    `direct` texts are for our own compiler, whatever the options say.
+    `compiler` is "direct" for texts that only our own compiler knows, whatever the options say; "assembly" for LLVM assembly.
     """
     key = source_key(text)
     place = (str(folder()), key)
@@ -117,11 +117,11 @@ def load(text: str, described: str = "a kernel", direct: bool = False) -> int:
     with _cache.lock:
         found = _cache.addresses.get(place)
         if found is None:
-            found = _cache.addresses[place] = _load(text, f"k_{key}", folder(), described, direct)
+            found = _cache.addresses[place] = _load(text, f"k_{key}", folder(), described, compiler)
         return found
 
 
-def _load(text: str, name: str, place: Path, described: str, direct: bool) -> int:
+def _load(text: str, name: str, place: Path, described: str, compiler: str) -> int:
     started = time.perf_counter()
     entry, problem = _read_object(place / f"{name}.o")
     if entry is not None:
@@ -129,9 +129,9 @@ def _load(text: str, name: str, place: Path, described: str, direct: bool) -> in
         seconds = time.perf_counter() - started
         _cache.stats = replace(_cache.stats, loaded=_cache.stats.loaded + 1, load_seconds=_cache.stats.load_seconds + seconds)
         return address
-    source = text.replace("def kernel(", f"def {name}(")
-    path = _write(place / f"{name}.py", source.encode())
-    code, symbol = _compile(source, name, str(path), described, direct)
+    source = text.replace("def kernel(", f"def {name}(").replace("@kernel(", f"@{name}(")
+    path = _write(place / (f"{name}.ll" if compiler == "assembly" else f"{name}.py"), source.encode())
+    code, symbol = _compile(source, name, str(path), described, compiler)
     _write(place / f"{name}.o", _pack(code, symbol))
     address = _objects().add_object(code, symbol)
     seconds = time.perf_counter() - started
@@ -144,10 +144,12 @@ def _load(text: str, name: str, place: Path, described: str, direct: bool) -> in
     return address
 
 
-def _compile(source: str, name: str, path: str, described: str, only_direct: bool) -> tuple[bytes, str]:
+def _compile(source: str, name: str, path: str, described: str, compiler: str) -> tuple[bytes, str]:
     """(object code, symbol): straight through LLVM where the source allows it, by numba where not."""
     direct = import_module("graphflow.codegen.direct")
-    if only_direct:
+    if compiler == "assembly":
+        return direct.compile_assembly(source, name)
+    if compiler == "direct":
         return direct.compile_source(source, name)
     if current_options().compiler == "llvm":
         try:
@@ -206,7 +208,7 @@ def _fallback_folder() -> Path:
 def clear(everything: bool = False) -> int:
     """Delete the kernels on disk of this environment, or of all; the number of files deleted."""
     place = folder().parent if everything else folder()
-    files = [p for p in place.rglob("k_*") if p.suffix in (".py", ".o", ".tmp")]
+    files = [p for p in place.rglob("k_*") if p.suffix in (".py", ".ll", ".o", ".tmp")]
     for path in files:
         path.unlink(missing_ok=True)
     return len(files)

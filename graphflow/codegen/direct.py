@@ -638,7 +638,11 @@ def _machine() -> llvm.TargetMachine:
 def optimized_module(text: str, name: str) -> llvm.ModuleRef:
     """The LLVM module of the function `name` in `text`, through LLVM's pipeline."""
     definitions = [node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)]
-    module = llvm.parse_assembly(str(_Module(definitions, name).module))
+    return _optimized(str(_Module(definitions, name).module))
+
+
+def _optimized(assembly: str) -> llvm.ModuleRef:
+    module = llvm.parse_assembly(assembly)
     module.verify()
     tuning = llvm.create_pipeline_tuning_options(speed_level=3)
     tuning.loop_vectorization = tuning.slp_vectorization = tuning.loop_interleaving = tuning.loop_unrolling = True
@@ -658,3 +662,8 @@ def compile_source(text: str, name: str) -> tuple[bytes, str]:
     if missing:
         raise Unsupported(f"calls of {', '.join(missing)}")
     return _machine().emit_object(module), f"entry_{name}"
+
+
+def compile_assembly(text: str, name: str) -> tuple[bytes, str]:
+    """(object code, symbol) of the function `name` in LLVM assembly."""
+    return _machine().emit_object(_optimized(text)), name

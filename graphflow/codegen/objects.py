@@ -31,6 +31,11 @@ def add_object(code: bytes, symbol: str) -> int:
     return address
 
 
+def add_symbol(name: str, address: int) -> None:
+    """Let object code that is loaded from now on refer to a function of this process by name."""
+    llvm.add_symbol(name, address)
+
+
 def machine_parts() -> tuple[Any, ...]:
     """All of the machine that object code depends on."""
     return llvm.llvm_version_info, llvm.get_host_cpu_name(), host_features(), platform.machine(), platform.system()

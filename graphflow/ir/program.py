@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ class Program:
         """Outputs and next values: all that must be computed."""
         return self.outputs + tuple(value for _, value in self.updates)
 
-    @property
+    @cached_property
     def nodes(self) -> tuple[Node, ...]:
         """All nodes in topological order, operands first."""
         return toposort(self.results)

@@ -254,12 +254,6 @@ class Tensor:
     def __invert__(self) -> Tensor:
         return _operator("invert")(self)
 
-    def __hash__(self) -> int:
-        return id(self) >> 4
-
-    def __eq__(self, other: object) -> bool:
-        return self is other
-
 
 _OPERATORS: dict[str, Callable[..., Any]] = {}  # filled by graphflow.ops: this module stands below the ops
 

@@ -81,7 +81,7 @@ def library_gemm(suffix: str) -> int:
 @cache
 def own_product(entry: str, suffix: str) -> int:
     """The address of `gemm` or `product` of `runtime.product`, compiled for a dtype and this machine."""
-    return load(product_source(entry, suffix), f"the matrix product {entry}_{suffix}", direct=True)
+    return load(product_source(entry, suffix), f"the matrix product {entry}_{suffix}", compiler="direct")
 
 
 DEPTH = 256  # of a panel of B: with the rows of A beside it, it stays in the first cache

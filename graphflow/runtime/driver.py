@@ -4,6 +4,10 @@
 
     address | slot numbers | how many | dims | extent | grain | may it fail? | -
 
+A context is 9 int64s:
+
+    slots | pointer block | errors | pool or 0 | failed row + 1 or 0 | table | rows | address of run_table | release the GIL?
+
 A pool is 64 int64s, each counter on a cache line of its own:
 
     0 job number | 8 next chunk | 16 chunks done | 24 workers inside | 32 sleeping workers | 40 locked | 48.. the job:

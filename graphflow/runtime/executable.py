@@ -1,204 +1,113 @@
-"""`Executable`: a compiled program; `Binding`: its launch program for one set of sizes; `Context`: the memory of one run.
-
-A run fills in the addresses of what changes (feeds, variables, fetched results), makes one native call that walks all
-launches, and commits the updates of variables, all of them or, when it failed, none.
-"""
+"""`Executable`: a compiled program, its launch program ready to be bound to sizes and run."""
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
-from graphflow.codegen import cache
-from graphflow.codegen.emit import Source
-from graphflow.codegen.library_values import LIBRARY_VALUES, LibraryValue
-from graphflow.errors import FeedError, IndexOutOfRangeError, ResourceError, ShapeError, UninitializedVariableError
+from graphflow.errors import FeedError, GraphflowError, IndexOutOfRangeError, ShapeError
 from graphflow.ir.graph import Graph
 from graphflow.ir.program import Program
 from graphflow.ir.tensor import Constraint, Node, Tensor
-from graphflow.loop.inline import storage
-from graphflow.loop.ir import Buffer, FusionGroup, Kernel
-from graphflow.runtime import blas, native
-from graphflow.runtime.memory import LiveRange, MemoryPlan, plan_memory
-from graphflow.types import AnySize, Dim, Size, evaluate, int64
+from graphflow.runtime.binding import Binding, Context
+from graphflow.runtime.launch import NOWHERE, LaunchProgram, Slot
+from graphflow.types import AnySize, Dim, Size, evaluate
 
 REMEMBERED_BINDINGS = 64  # sets of sizes whose launch program and arena are kept; the oldest goes first
-REUSED_BYTES = 1 << 26  # results up to this size are kept for a later run, which takes them over if the caller let go of them
-_OURS = 2  # references to an array that only its context holds: the local name, and the argument of getrefcount
-STAGED_BYTES = 2048  # feeds and results up to this size are copied into the context: cheaper than asking for an address
-
-
-@dataclass(frozen=True)
-class Launch:
-    """A row of the launch program before sizes are known."""
-
-    source: Source
-    address: int
-    slots: tuple[int, ...]
-
-    @property
-    def kernel(self) -> Kernel:
-        return self.source.kernel
-
-
-@dataclass(frozen=True)
-class Slot:
-    """A buffer and where its memory comes from."""
-
-    buffer: Buffer
-    kind: str  # "feed", "variable", "constant", "counter", "output", "state", "arena", "errors"
-    tensor: Tensor | None
-
-
-class VariableStore:
-    """The values of variables in one session."""
-
-    def __init__(self) -> None:
-        self.values: dict[Any, np.ndarray] = {}
-        self.counter = 0
-        self.lock = threading.RLock()
-
-    def value(self, tensor: Tensor) -> np.ndarray:
-        """The value of a variable's tensor; UninitializedVariableError if it has none yet."""
-        handle = tensor.attrs["handle"]
-        found = self.values.get(handle)
-        if found is None:
-            raise UninitializedVariableError(
-                f"variable {handle.name} has no value in this session",
-                operands={"variable": handle},
-                rule="Run gf.global_variables_initializer() in this session first.",
-            )
-        return found
-
-
-@dataclass
-class Context:
-    """What one run writes to; reused by later runs."""
-
-    words: np.ndarray  # the driver's context: slots, pointers, errors, pool, failed row
-    address: int
-    slots: np.ndarray
-    errors: np.ndarray
-    arena: np.ndarray
-    keep: list[Any]
-    counter: np.ndarray
-    feeds: list[tuple[int, int, np.ndarray | None]]  # slot, feed, and where a small one is copied to
-    staged: dict[int, np.ndarray]  # small results, copied out to the caller
-    spare: dict[int, np.ndarray] = field(default_factory=dict)
 
 
 class Executable:
-    """A compiled program and every stage it went through."""
+    """A compiled program. What the stages of compiling made of it is computed when it is asked for.
+
+    `built` is the captured program: its nodes are what messages name. `addresses` are those of the launches' kernels.
+    """
 
     def __init__(
         self,
-        *,
         built: Program,
-        records: tuple[Any, ...],
-        program: Program,
-        groups: tuple[FusionGroup, ...],
-        kernels: tuple[Kernel, ...],
-        sources: tuple[Source, ...],
-        constraints: tuple[tuple[Constraint, Node], ...],
+        launches: LaunchProgram,
+        addresses: Sequence[int],
         graph: Graph | None,
+        stages: Callable[[], Any],
     ) -> None:
         self.built = built
-        self.records = records
-        self.program = program
-        self.groups = groups
-        self.kernels = kernels
-        self.sources = sources
-        self.constraints = constraints
+        self.launch_program = launches
+        self.addresses = tuple(addresses)
         self.graph = graph
+        self._stages = stages
         self.feeds = tuple(t for t in built.inputs if t.op.name == "placeholder")
-        self.uses_counter = any(t.op.name == "run_counter" for t in program_sources(program))
-        self.slots: list[Slot] = []
-        self._numbers: dict[int, int] = {}
-        self.launches = tuple(self._launch(source) for source in sources)
-        self.updates = tuple(self._update(variable, value) for variable, value in program.updates)
-        self.results = tuple(self._result(tensor) for tensor in program.outputs)
-        self.uses_variables = (
-            bool(self.updates)
-            or any(s.kind == "variable" for s in self.slots)
-            or any(kind == "variable" for kind, _, _ in self.results)
-        )
-        self._bindings: dict[tuple[tuple[int, ...], ...], Binding] = {}
+        # Each variable that is updated, with its shape, whose sizes are all known.
+        self.updated = tuple((v.attrs["handle"], tuple(evaluate(d, {}) for d in v.shape)) for v, _ in built.updates)
+        self.constraints = constraints_of(built)
+        self.bindings: dict[tuple[tuple[int, ...], ...], Binding] = {}
         self._lock = threading.Lock()
 
-    # --- slots -----------------------------------------------------------------------------------------------------------
+    @property
+    def stages(self) -> Any:
+        """What each stage of compiling made of the program: `records`, `program`, `groups`, `kernels`, `sources`."""
+        return self._stages()
 
-    def _launch(self, source: Source) -> Launch:
-        address = cache.load(source.text, f"group {source.kernel.group.number}: {source.kernel.name}")
-        numbers = [self._slot(buffer) for buffer in source.kernel.params]
-        if source.kernel.checks:
-            numbers.append(self._error_slot())
-        return Launch(source, address, tuple(numbers))
+    @property
+    def records(self) -> tuple[Any, ...]:
+        """What each pass did."""
+        return self.stages.records
 
-    def _slot(self, buffer: Buffer) -> int:
-        number = self._numbers.get(id(buffer))
-        if number is None:
-            number = self._numbers[id(buffer)] = len(self.slots)
-            self.slots.append(Slot(buffer, self._kind(buffer), buffer.tensor))
-        return number
+    @property
+    def program(self) -> Program:
+        """The program after the passes."""
+        return self.stages.program
 
-    def _error_slot(self) -> int:
-        for number, slot in enumerate(self.slots):
-            if slot.kind == "errors":
-                return number
-        self.slots.append(Slot(_ERRORS, "errors", None))
-        return len(self.slots) - 1
+    @property
+    def groups(self) -> tuple[Any, ...]:
+        """The fusion groups in launch order."""
+        return self.stages.groups
 
-    def _kind(self, buffer: Buffer) -> str:
-        tensor = buffer.tensor
-        if tensor is None:
-            return "arena"
-        if tensor.op.access.name == "SOURCE":
-            return {"placeholder": "feed", "variable": "variable", "constant": "constant", "run_counter": "counter"}[
-                tensor.op.name
-            ]
-        if any(storage(value) is tensor for _, value in self.program.updates):
-            return "state"
-        return "output" if any(storage(t) is tensor for t in self.program.outputs) else "arena"
+    @property
+    def kernels(self) -> tuple[Any, ...]:
+        """The kernels in loop IR, in launch order."""
+        return self.stages.kernels
 
-    def _update(self, variable: Tensor, value: Tensor) -> tuple[Tensor, Tensor, int | None]:
-        base = storage(value)
-        for number, slot in enumerate(self.slots):
-            if slot.tensor is base and slot.kind == "state":
-                return variable, value, number
-        if base.op.access.name == "SOURCE":
-            return variable, value, None
-        # Written in place: the launch program has the variable's own buffer where the value would be.
-        return variable, variable, None
+    @property
+    def sources(self) -> tuple[Any, ...]:
+        """The kernels' source."""
+        return self.stages.sources
 
-    def _result(self, tensor: Tensor) -> tuple[str, Any, Tensor]:
-        base = storage(tensor)
-        if base.op.access.name == "SOURCE":
-            if base.op.name == "placeholder":
-                return "feed", self.feeds.index(base), tensor
-            return base.op.name, base, tensor
-        for number, slot in enumerate(self.slots):
-            if slot.tensor is base:
-                return slot.kind, number, tensor
-        raise AssertionError(f"{tensor!r} is computed nowhere")
+    # --- names -----------------------------------------------------------------------------------------------------------
+
+    def handle(self, number: int) -> Any:
+        """The variable that is input `number`."""
+        return self.built.inputs[number].attrs["handle"]
+
+    def node(self, position: int) -> Node | None:
+        """The node at a position of the captured program."""
+        return None if position == NOWHERE else self.built.nodes[position]
+
+    def slot_name(self, slot: Slot) -> str:
+        """The name of the tensor in a buffer."""
+        node = self.node(slot.node)
+        if node is None:
+            return slot.kind
+        return f"{node.name} (partial)" if slot.scratch else node.name
+
+    def operand(self, label: str, slot: Slot) -> dict[str, Tensor]:
+        """The tensor in a buffer, as errors show operands."""
+        node = self.node(slot.node)
+        return {} if node is None else {label: node.output}
 
     # --- sizes -----------------------------------------------------------------------------------------------------------
 
     def bind(self, shapes: tuple[tuple[int, ...], ...]) -> Binding:
         """The launch program for feeds of these shapes; remembered."""
-        found = self._bindings.get(shapes)
+        found = self.bindings.get(shapes)
         if found is None:
             with self._lock:
-                found = self._bindings.get(shapes)
+                found = self.bindings.get(shapes)
                 if found is None:
                     found = Binding(self, shapes)
-                    while len(self._bindings) >= REMEMBERED_BINDINGS:
-                        self._bindings.pop(next(iter(self._bindings)))
-                    self._bindings[shapes] = found
+                    while len(self.bindings) >= REMEMBERED_BINDINGS:
+                        self.bindings.pop(next(iter(self.bindings)))
+                    self.bindings[shapes] = found
         return found
 
     def solve_dims(self, shapes: Sequence[Sequence[int]]) -> dict[Dim, int]:
@@ -246,7 +155,7 @@ class Executable:
     def check_constraints(self, values: Mapping[Dim, int]) -> None:
         """ShapeError where sizes known only now do not fit together."""
         for constraint, node in self.constraints:
-            a, b = (self.size(s, values, node) for s in (constraint.a, constraint.b))
+            a, b = (self.size(s, values) for s in (constraint.a, constraint.b))
             fits = {
                 "equal": a == b,
                 "broadcast": a == b or a == 1,
@@ -254,14 +163,13 @@ class Executable:
                 "within": 0 <= a <= b,
             }[constraint.kind]
             if not fits:
-                labels = node.op.operands if not node.op.variadic else tuple(f"operand {i}" for i in range(len(node.inputs)))
                 raise ShapeError(
                     f"{node.op.name} ({node.name}): {constraint.text}: {a} and {b}",
-                    operands=dict(zip(labels, node.inputs, strict=False)),
+                    operands=operands_of(node),
                     location=node.location,
                 )
 
-    def size(self, size: AnySize, values: Mapping[Dim, int], what: Any) -> int:
+    def size(self, size: AnySize, values: Mapping[Dim, int]) -> int:
         """A size as a number; FeedError where a symbol has none."""
         try:
             return evaluate(size, values)
@@ -275,328 +183,37 @@ class Executable:
                 rule=f"Feed {name} as well: its shape gives the size.",
             ) from None
 
-    def raise_error(self, context: Context, binding: Binding) -> None:
-        """Turn the error record of a failed run into an exception."""
-        row = int(context.words[4]) - 1
-        site, index, size = (int(x) for x in context.errors[:3])
-        context.errors[0] = 0
-        context.words[4] = 0
-        kernel = self.launches[row].kernel
-        node = kernel.checks[site - 1]
-        labels = node.op.operands if not node.op.variadic else tuple(f"operand {i}" for i in range(len(node.inputs)))
-        axis = node.attrs.get("axis", 0)
-        raise IndexOutOfRangeError(
-            f"{node.op.name} ({node.name}): index {index} is outside axis {axis} of size {size}",
-            operands=dict(zip(labels, node.inputs, strict=False)),
+    def run_error(self, context: Context) -> GraphflowError:
+        """The exception for a run whose error record is set; clears the record."""
+        row = context.words[4] - 1
+        site, index, size = context.errors[:3]
+        context.errors[0] = context.words[4] = 0
+        rule = f"Indices run from 0 to {size - 1}." if size else "The axis is empty."
+        rule += " No variable was changed."
+        node = self.node(self.launch_program.launches[row].checks[site - 1])
+        if node is None:
+            return IndexOutOfRangeError(f"index {index} is outside an axis of size {size}", rule=rule)
+        return IndexOutOfRangeError(
+            f"{node.op.name} ({node.name}): index {index} is outside axis {node.attrs.get('axis', 0)} of size {size}",
+            operands=operands_of(node),
             location=node.location,
-            rule=f"Indices run from 0 to {size - 1}. No variable was changed."
-            if size
-            else "The axis is empty. No variable was changed.",
+            rule=rule,
         )
 
-    # --- running -----------------------------------------------------------------------------------------------------------
 
-    def run(self, arrays: Sequence[Any], store: VariableStore) -> list[Any]:
-        """The values of `program.outputs`; updates are committed. `arrays` are contiguous and of the placeholders' dtypes."""
-        shapes = tuple([a.shape for a in arrays])
-        binding = self._bindings.get(shapes) or self.bind(shapes)
-        if not self.uses_variables and not self.uses_counter:
-            return binding.run(arrays, store)
-        with store.lock:
-            return binding.run(arrays, store)
+def operands_of(node: Node) -> dict[str, Tensor]:
+    """The operands of a node by their names."""
+    labels = node.op.operands if not node.op.variadic else tuple(f"operand {i}" for i in range(len(node.inputs)))
+    return dict(zip(labels, node.inputs, strict=False))
 
 
-class Binding:
-    """The launch program for one set of sizes, with a stock of contexts so that several threads can run it."""
-
-    def __init__(self, executable: Executable, shapes: tuple[tuple[int, ...], ...]) -> None:
-        self.executable = executable
-        self.values = executable.solve_dims(shapes)
-        executable.check_constraints(self.values)
-        self.sizes = [self._bytes(slot) for slot in executable.slots]
-        self.memory = self._plan()
-        self._limit()
-        self._table()
-        self.contexts: list[Context] = []
-        self._tell_slots()
-
-    def evaluate(self, size: AnySize | LibraryValue) -> int:
-        if isinstance(size, LibraryValue):
-            args = [self.evaluate(a) for a in size.args]
-            if size.name in LIBRARY_VALUES:
-                return LIBRARY_VALUES[size.name](*args)
-            return blas.function_address(size.name, *args)
-        return self.executable.size(size, self.values, None)
-
-    def _bytes(self, slot: Slot) -> int:
-        count = self.evaluate(slot.buffer.size)
-        size = count * slot.buffer.dtype.itemsize
-        if slot.tensor is not None:
-            sizes = [self.evaluate(d) for d in slot.tensor.shape]
-            if any(d < 0 for d in sizes):
-                raise ShapeError(f"{slot.tensor.name} would have the shape {sizes}", operands={"tensor": slot.tensor})
-        return size
-
-    def _plan(self) -> MemoryPlan:
-        first: dict[int, int] = {}
-        last: dict[int, int] = {}
-        for k, launch in enumerate(self.executable.launches):
-            for number in launch.slots:
-                first.setdefault(number, k)
-                last[number] = k
-        self.arena_slots = [n for n, s in enumerate(self.executable.slots) if s.kind == "arena"]
-        slots = self.executable.slots
-        return plan_memory([LiveRange(slots[n].buffer.name, self.sizes[n], first[n], last[n]) for n in self.arena_slots])
-
-    def _limit(self) -> None:
-        """ResourceError, before anything is allocated, where a run needs more memory than there is."""
-        fresh = [n for n, s in enumerate(self.executable.slots) if s.kind in ("output", "state")]
-        total = self.memory.arena_bytes + sum(self.sizes[n] for n in fresh)
-        limit = native.physical_memory()
-        if total <= limit:
-            return
-        slots = self.executable.slots
-        worst = max([*self.arena_slots, *fresh], key=lambda n: self.sizes[n])
-        tensor = slots[worst].tensor
-        operand = {"result": tensor} if tensor is not None else {}
-        raise ResourceError(
-            f"the run needs {total:,} bytes; {slots[worst].buffer.name} alone has {self.sizes[worst]:,}",
-            operands=operand,
-            rule=f"This machine has {limit:,} bytes. Feed smaller arrays, or fetch less at once.",
-        )
-
-    def _table(self) -> None:
-        launches = self.executable.launches
-        self.table = np.zeros((len(launches), native.ROW), np.int64)
-        self.keep: list[np.ndarray] = []
-        self.parallel = False
-        for row, launch in zip(self.table, launches, strict=True):
-            numbers = np.array(launch.slots, np.int64)
-            dims = np.array([self.evaluate(d) for d in launch.source.dims], np.int64)
-            extent = self.evaluate(launch.source.extent)
-            grain = self.grain(launch, extent)
-            self.keep += [numbers, dims]
-            row[:7] = [
-                launch.address,
-                numbers.ctypes.data,
-                len(numbers),
-                dims.ctypes.data,
-                extent,
-                grain,
-                bool(launch.kernel.checks),
-            ]
-            self.parallel |= extent > grain
-        self.width = max((len(launch.slots) for launch in launches), default=1)
-        self.table_address = self.table.ctypes.data
-        self.rows = len(launches)
-
-    def grain(self, launch: Launch, extent: int) -> int:
-        """Units of a chunk: all of them where a second thread would not pay; depends on sizes only, never on threads."""
-        if isinstance(launch.source.extent, LibraryValue):
-            return 1
-        kernel = launch.kernel
-        work = self.evaluate(elements_of(kernel)) * cost_of(kernel) * OPERATION_NS
-        work += sum(self.sizes[n] for n in launch.slots) / BYTES_PER_NS
-        if work < PARALLEL_NS:
-            return max(1, extent)
-        units = max(1, round(CHUNK_NS * extent / work))
-        if kernel.form == "map" and len(kernel.rows) <= 1:
-            units = -(-units // 64) * 64
-        return units
-
-    def _tell_slots(self) -> None:
-        """Who fills which slot before a run."""
-        slots = self.executable.slots
-        self.feed_slots = [(n, self.executable.feeds.index(s.tensor)) for n, s in enumerate(slots) if s.kind == "feed"]  # type: ignore[arg-type]
-        self.variable_slots = [(n, s.tensor) for n, s in enumerate(slots) if s.kind == "variable" and s.tensor is not None]
-        self.fresh_slots = [
-            (n, tuple(self.evaluate(d) for d in s.tensor.shape), s.tensor.dtype.numpy, s.kind)  # type: ignore[union-attr]
-            for n, s in enumerate(slots)
-            if s.kind in ("output", "state")
-        ]
-        self.result_shapes = [tuple(self.evaluate(d) for d in t.shape) for _, _, t in self.executable.results]
-        self.allocates = any(kind == "state" or self.sizes[n] > STAGED_BYTES for n, _, _, kind in self.fresh_slots)
-        self.reusable = [
-            n for n, _, _, kind in self.fresh_slots if kind == "output" and STAGED_BYTES < self.sizes[n] <= REUSED_BYTES
-        ]
-        self.fetches = [self._fetcher(k) for k in range(len(self.result_shapes))]
-        self.may_fail = any(launch.kernel.checks for launch in self.executable.launches)
-        self.walk = native.run_table()
-
-    # --- contexts ----------------------------------------------------------------------------------------------------------
-
-    def context(self) -> Context:
-        """Memory for a run."""
-        slots = np.zeros(len(self.executable.slots) + 1, np.int64)
-        pointers = np.zeros(self.width + 1, np.int64)
-        errors = np.zeros(8, np.int64)
-        try:
-            arena = native.aligned_empty((self.memory.arena_bytes,), np.dtype(np.uint8))
-        except MemoryError:
-            raise ResourceError(f"no memory for an arena of {self.memory.arena_bytes:,} bytes") from None
-        keep: list[Any] = [pointers]
-        base = arena.ctypes.data
-        for number, offset in zip(self.arena_slots, self.memory.offsets, strict=True):
-            slots[number] = base + offset
-        counter = np.zeros(2, np.uint32)
-        for number, slot in enumerate(self.executable.slots):
-            if slot.kind == "constant":
-                values = np.ascontiguousarray(slot.tensor.attrs["value"].array)  # type: ignore[union-attr]
-                keep.append(values)
-                slots[number] = values.ctypes.data
-            elif slot.kind == "counter":
-                slots[number] = counter.ctypes.data
-            elif slot.kind == "errors":
-                slots[number] = errors.ctypes.data
-        feeds: list[tuple[int, int, np.ndarray | None]] = []
-        for number, feed in self.feed_slots:
-            tensor = self.executable.feeds[feed]
-            array: np.ndarray | None = None
-            if self.sizes[number] <= STAGED_BYTES:
-                array = native.aligned_empty(tuple(self.evaluate(d) for d in tensor.shape), tensor.dtype.numpy)
-                slots[number] = array.ctypes.data
-            feeds.append((number, feed, array))
-        staged: dict[int, np.ndarray] = {}
-        for number, shape, dtype, kind in self.fresh_slots:
-            if kind == "output" and self.sizes[number] <= STAGED_BYTES:
-                staged[number] = native.aligned_empty(shape, dtype)
-                slots[number] = staged[number].ctypes.data
-        words = np.array([slots.ctypes.data, pointers.ctypes.data, errors.ctypes.data, 0, 0, 0], np.int64)
-        return Context(words, words.ctypes.data, slots, errors, arena, keep, counter, feeds, staged)
-
-    # --- running -----------------------------------------------------------------------------------------------------------
-
-    def run(self, arrays: Sequence[Any], store: VariableStore) -> list[Any]:
-        """One run on contiguous arrays of the right types; the fetched values."""
-        try:
-            context = self.contexts.pop()
-        except IndexError:
-            context = self.context()
-        try:
-            slots = context.slots
-            for number, feed, staged in context.feeds:
-                if staged is not None:
-                    staged[...] = arrays[feed]
-                else:
-                    slots[number] = native.address(arrays[feed])
-            for number, tensor in self.variable_slots:
-                slots[number] = native.address(store.value(tensor))
-            fresh = context.staged if not self.allocates else self._fresh(context)
-            if self.executable.uses_counter:
-                context.counter[0] = store.counter & 0xFFFFFFFF
-            if self.rows:
-                if self.parallel:
-                    context.words[3] = native.pool_address()
-                self.walk(context.address, self.table_address, 0, self.rows)
-                if self.may_fail and context.words[4]:
-                    self.executable.raise_error(context, self)
-            results = [fetch(fresh, arrays, store) for fetch in self.fetches]
-            for number in self.reusable:
-                context.spare[number] = fresh[number]
-            if self.executable.updates:
-                self._commit(context, fresh, arrays, store)
-            if self.executable.uses_counter:
-                store.counter += 1
-            return results
-        finally:
-            self.contexts.append(context)
-
-    def _fresh(self, context: Context) -> dict[int, np.ndarray]:
-        """Memory for results and next values: the context's own for small ones, else an array that nobody else holds.
-
-        That is the array of an earlier run if the caller has let go of it, which saves the pages of a new one.
-        """
-        found, spare, slots = context.staged.copy(), context.spare, context.slots
-        for number, shape, dtype, _ in self.fresh_slots:
-            if number in found:
-                continue
-            array = spare.pop(number, None)
-            if array is None or sys.getrefcount(array) > _OURS:
-                array = self._allocate(shape, dtype)
-            slots[number] = native.address(array)
-            found[number] = array
-        return found
-
-    def _allocate(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-        try:
-            return native.aligned_empty(shape, dtype)
-        except MemoryError:
-            raise ResourceError(f"no memory for an array of {dtype}{list(shape)}") from None
-
-    def _fetcher(self, k: int) -> Callable[[dict[int, np.ndarray], Sequence[Any], VariableStore], Any]:
-        """The function that gives the caller fetched value `k`: an array of its own, or a scalar."""
-        kind, key, tensor = self.executable.results[k]
-        shape = self.result_shapes[k]
-        if kind in ("output", "state"):
-            shared = kind == "state" or self.sizes[key] <= STAGED_BYTES
-            shared |= any(r[0] == "output" and r[1] == key for r in self.executable.results[:k])
-            if not shape:
-                if tensor.shape == self.executable.slots[key].tensor.shape:  # type: ignore[union-attr]
-                    return lambda fresh, arrays, store: fresh[key][()]
-                return lambda fresh, arrays, store: fresh[key].reshape(())[()]
-            if shared:
-                return lambda fresh, arrays, store: fresh[key].reshape(shape).copy()
-            return lambda fresh, arrays, store: fresh[key].reshape(shape)
-
-        def fetch(fresh: dict[int, np.ndarray], arrays: Sequence[Any], store: VariableStore) -> Any:
-            if kind == "feed":
-                array = np.array(arrays[key], dtype=tensor.dtype.numpy, copy=True)
-            elif kind == "variable":
-                array = store.value(key).copy()
-            elif kind == "run_counter":
-                array = np.array(store.counter, np.uint32)
-            else:
-                array = key.attrs["value"].array.copy()
-            return array.reshape(shape) if shape else array.reshape(())[()]
-
-        return fetch
-
-    def _commit(self, context: Context, fresh: dict[int, np.ndarray], arrays: Sequence[Any], store: VariableStore) -> None:
-        """Give all variables their next values; nothing in here can fail half-way."""
-        pending: list[tuple[Tensor, np.ndarray, int | None]] = []
-        used: set[int] = set()
-        for variable, value, number in self.executable.updates:
-            if number is not None:
-                array = fresh[number]
-                if number in used:
-                    array = array.copy()
-                used.add(number)
-                pending.append((variable, array.reshape(shape_of(variable)), number))
-            elif value is not variable:
-                base = storage(value)
-                if base.op.name == "placeholder":
-                    array = np.array(arrays[self.executable.feeds.index(base)], dtype=value.dtype.numpy, copy=True)
-                elif base.op.name == "variable":
-                    array = store.value(base).copy()
-                else:
-                    array = base.attrs["value"].array.copy()
-                pending.append((variable, aligned_copy(array.reshape(shape_of(variable))), None))
-        for variable, array, number in pending:
-            handle = variable.attrs["handle"]
-            old = store.values.get(handle)
-            store.values[handle] = array
-            if number is not None and old is not None and old.dtype == array.dtype:
-                context.spare[number] = old.reshape(fresh[number].shape)
-
-
-# The work of a kernel is estimated from its operations and bytes, at what one core with AVX2 did (docs/performance.md).
-OPERATION_NS = 0.035  # of one addition on one float32, vectorised; costs of ops are in additions
-BYTES_PER_NS = 10.0  # from and to memory
-PARALLEL_NS = 150_000.0  # less work stays on the calling thread: waking another takes 40,000 (decision 0003)
-CHUNK_NS = 20_000.0  # work that is handed out at a time: much more than the 0.2 us that handing out takes
-_ERRORS = Buffer("errors", int64, 8)
-
-
-def shape_of(variable: Tensor) -> tuple[int, ...]:
-    """The shape of a variable: its sizes are all known."""
-    return tuple(int(size) for size in variable.shape)  # type: ignore[arg-type]
-
-
-def aligned_copy(array: np.ndarray) -> np.ndarray:
-    """A copy that starts at a cache line."""
-    result = native.aligned_empty(array.shape, array.dtype)
-    result[...] = array
-    return result
+def constraints_of(program: Program) -> tuple[tuple[Constraint, Node], ...]:
+    """What a run must check of the sizes: every relation that the type rules of the captured program noted."""
+    found: dict[object, tuple[Constraint, Node]] = {}
+    for node in program.nodes:
+        for constraint in node.constraints:
+            found.setdefault((constraint.kind, constraint.a, constraint.b), (constraint, node))
+    return tuple(found.values())
 
 
 def single_symbol(size: AnySize) -> Dim | None:
@@ -606,22 +223,3 @@ def single_symbol(size: AnySize) -> Dim | None:
         if factor == 1 and len(monomial) == 1 and isinstance(monomial[0], Dim):
             return monomial[0]
     return None
-
-
-def elements_of(kernel: Kernel) -> AnySize:
-    """Elements of the domain of a kernel."""
-    result: AnySize = 1
-    for axis in (*kernel.rows, *kernel.reduced, *kernel.lanes):
-        if axis.name != "unit":
-            result = result * axis.extent
-    return result if kernel.form != "row" or kernel.reduced or kernel.rows else 1
-
-
-def cost_of(kernel: Kernel) -> float:
-    """Operations an element of a kernel's domain costs, loads and stores included."""
-    return sum(node.op.cost for node in kernel.group.members) + len(kernel.params)
-
-
-def program_sources(program: Program) -> list[Tensor]:
-    """Placeholders, variables and constants that a program reads."""
-    return [node.output for node in program.nodes if node.op.access.name == "SOURCE"]

@@ -7,10 +7,12 @@ import math
 import os
 import re
 import threading
+from array import array as packed
 from collections.abc import Callable
 from functools import cache, lru_cache
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,25 +22,96 @@ from graphflow.errors import OptionError
 ROW = 8  # int64s of a row of the launch program
 _POOL_WORDS = 256  # the last ones are what wake-up calls write: a byte for each sleeping thread
 
-_prototype = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
+_WORKER = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 4)
+
+# A function that Python calls without arguments, by the C interface of Python: through ctypes the same call takes 0.7 us, so
+# 0.06. `self` is a capsule with the address of a context; the words of a context are described in `driver.py`.
+_ENTRY = """\
+declare i64* @PyCapsule_GetPointer(i8*, i8*)
+declare i8* @PyEval_SaveThread()
+declare void @PyEval_RestoreThread(i8*)
+declare i8* @PyLong_FromLongLong(i64)
+
+define i8* @kernel(i8* %self, i8* %nothing) {
+  %context = call i64* @PyCapsule_GetPointer(i8* %self, i8* null)
+  %table_at = getelementptr i64, i64* %context, i64 5
+  %table = load i64, i64* %table_at
+  %rows_at = getelementptr i64, i64* %context, i64 6
+  %rows = load i64, i64* %rows_at
+  %walk_at = getelementptr i64, i64* %context, i64 7
+  %walk_word = load i64, i64* %walk_at
+  %walk = inttoptr i64 %walk_word to void (i64*, i64, i64, i64)*
+  %releases_at = getelementptr i64, i64* %context, i64 8
+  %releases = load i64, i64* %releases_at
+  %brief = icmp eq i64 %releases, 0
+  br i1 %brief, label %holding, label %releasing
+holding:
+  call void %walk(i64* %context, i64 %table, i64 0, i64 %rows)
+  br label %done
+releasing:
+  %state = call i8* @PyEval_SaveThread()
+  call void %walk(i64* %context, i64 %table, i64 0, i64 %rows)
+  call void @PyEval_RestoreThread(i8* %state)
+  br label %done
+done:
+  %failed_at = getelementptr i64, i64* %context, i64 4
+  %failed = load i64, i64* %failed_at
+  %result = call i8* @PyLong_FromLongLong(i64 %failed)
+  ret i8* %result
+}
+"""
+_NO_ARGUMENTS = 4  # METH_NOARGS
+
+
+class _MethodDef(ctypes.Structure):
+    """PyMethodDef: how Python's C interface describes a function."""
+
+    _fields_ = (("name", ctypes.c_char_p), ("function", ctypes.c_void_p), ("flags", ctypes.c_int), ("doc", ctypes.c_char_p))
 
 
 @cache
-def _entry(name: str) -> Callable[[int, int, int, int], None]:
-    """A function of `driver.py`, compiled; calling it releases the GIL."""
+def _driver(name: str) -> int:
+    """The address of a function of `driver.py`, compiled."""
     text = (Path(__file__).parent / "driver.py").read_text()
     header = re.search(r"^from [^(\n]*(\([^)]*\))?", text, re.M)
     body = re.search(rf"^def {name}\(.*?(?=^def |\Z)", text, re.M | re.S)
     assert header is not None and body is not None
     source = f"{header[0]}\n\n\n{body[0].strip()}\n".replace(f"def {name}(", "def kernel(")
-    return _prototype(load(source, f"the driver's {name}"))
+    return load(source, f"the driver's {name}")
 
 
-def run_table() -> Callable[[int, int, int, int], None]:
-    """`run_table(context, table, 0, rows)`. All native code of the runtime is loaded here, so that no later run loads any."""
+@cache
+def _entry_definition() -> _MethodDef:
+    names = ("PyCapsule_GetPointer", "PyEval_SaveThread", "PyEval_RestoreThread", "PyLong_FromLongLong")
+    objects = import_module("graphflow.codegen.objects")
+    for name in names:
+        objects.add_symbol(name, ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value)
+    return _MethodDef(b"enter", load(_ENTRY, "the driver's entry", compiler="assembly"), _NO_ARGUMENTS, None)
+
+
+def load_driver() -> None:
+    """Load all native code of the runtime, so that no later run loads any."""
+    _driver("run_table")
+    _entry_definition()
     if get_num_threads() > 1:
-        _entry("worker")
-    return _entry("run_table")
+        _driver("worker")
+
+
+def run_table_address() -> int:
+    """The address of the function that walks launch programs."""
+    return _driver("run_table")
+
+
+def entry(context: int) -> Callable[[], int]:
+    """A function that runs the launches of the context at an address: 0, or the number of the launch that failed."""
+    capsule = _new_capsule(context, None, None)
+    return _new_function(ctypes.addressof(_entry_definition()), capsule, None)
+
+
+_new_capsule = ctypes.pythonapi.PyCapsule_New
+_new_capsule.restype, _new_capsule.argtypes = ctypes.py_object, (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p)
+_new_function = ctypes.pythonapi.PyCFunction_NewEx
+_new_function.restype, _new_function.argtypes = ctypes.py_object, (ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
 
 
 # --- threads --------------------------------------------------------------------------------------------------------------
@@ -68,7 +141,7 @@ class _Pool:
         self.words[56] = ctypes.cast(write, ctypes.c_void_p).value or 0
         self.words[57], self.words[58] = self.read_end, self.write_end
         self.address = self.words.ctypes.data
-        entry = _entry("worker")
+        entry = _WORKER(_driver("worker"))
         self.scratch = np.zeros((workers, 16), np.int64)
         for k in range(workers):
             self.scratch[k, 0] = self.scratch[k, 8:].ctypes.data  # what a wake-up byte is read into
@@ -159,6 +232,11 @@ def address(array: np.ndarray) -> int:
 
 
 _Byte = ctypes.c_char
+
+
+def address_of(words: packed[Any]) -> int:
+    """Where the words of a packed array start; it must not grow afterwards."""
+    return words.buffer_info()[0]
 
 
 def aligned_zeros(size: int, alignment: int = 64) -> np.ndarray:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from graphflow.capture import capture
-from graphflow.compiler import groups_of
 from graphflow.errors import FetchError
 from graphflow.ir.op import Access
 from graphflow.ir.program import Program, attribute_text, is_inline_constant
 from graphflow.ir.tensor import Node, Tensor
 from graphflow.ops.state import Operation, Variable
+from graphflow.stages import groups_of
 
 
 class Group(Protocol):

@@ -6,7 +6,7 @@ import pytest
 import graphflow as gf
 from graphflow.codegen.library_values import LIBRARY_VALUES, LibraryValue
 from graphflow.codegen.python import run_in_python
-from graphflow.compiler import kernel_text
+from graphflow.stages import kernel_text
 from graphflow.types import evaluate
 
 
@@ -97,21 +97,22 @@ def test_source_runs_as_plain_python(sess, rng, case):
     executable = sess.executable(fetches, feeds)
     binding = executable.bind(tuple(values[t].shape for t in executable.feeds))
     memory = {}
-    for number, slot in enumerate(executable.slots):
+    program = executable.launch_program
+    for number, (slot, shape) in enumerate(zip(program.slots, binding.shapes, strict=True)):
         if slot.kind == "feed":
-            memory[number] = values[slot.tensor].copy()
+            memory[number] = values[executable.feeds[slot.index]].copy()
         elif slot.kind == "variable":
-            memory[number] = sess.run(slot.tensor)
+            memory[number] = sess.run(executable.handle(slot.index))
         elif slot.kind == "constant":
-            memory[number] = slot.tensor.numpy().copy()
+            memory[number] = program.constants[slot.index].copy()
         elif slot.kind != "errors":
-            memory[number] = np.zeros(evaluate(slot.buffer.size, binding.values), slot.buffer.dtype.numpy)
-    for launch in executable.launches:
+            memory[number] = np.zeros(shape, slot.dtype.numpy)
+    for launch, source in zip(program.launches, executable.sources, strict=True):
         arrays = [memory[n].reshape(-1) for n in launch.slots if n in memory]
-        dims = [number_of(d, binding.values) for d in launch.source.dims]
-        errors = run_in_python(launch.source, arrays, dims, number_of(launch.source.extent, binding.values))
+        dims = [number_of(d, binding.values) for d in launch.dims]
+        errors = run_in_python(source, arrays, dims, number_of(launch.extent, binding.values))
         assert not errors.any()
-    results = [memory[key].reshape(np.shape(e)) for (_, key, _), e in zip(executable.results, as_list(expected), strict=True)]
+    results = [memory[p.index].reshape(np.shape(e)) for p, e in zip(program.results, as_list(expected), strict=True)]
     for actual, wanted in zip(results, as_list(expected), strict=True):
         np.testing.assert_allclose(actual, wanted, rtol=1e-5, atol=1e-6)
 
@@ -137,4 +138,4 @@ def test_identical_computations_are_one_kernel(sess):
     """Names do not matter: the same layer twice is compiled once."""
     x, y = gf.placeholder(gf.float32, [None, 7], name="first"), gf.placeholder(gf.float32, [None, 7], name="second")
     one, two = sess.executable(gf.tanh(x) * 3.0), sess.executable(gf.tanh(y) * 3.0)
-    assert one.sources[0].text == two.sources[0].text and one.launches[0].address == two.launches[0].address
+    assert one.sources[0].text == two.sources[0].text and one.addresses == two.addresses

@@ -60,6 +60,19 @@ def test_any_tensor_can_be_fed(sess):
     assert sess.run(scalar + 1.0, {scalar: 10.0}) == 11
 
 
+@pytest.mark.parametrize("n", [3, 90])
+def test_feeds_of_any_layout(sess, n):
+    """Small feeds are copied, large ones read where they are: neither needs to be contiguous or aligned."""
+    x = gf.placeholder(gf.float32, [None, None], name="x")
+    call = sess.make_callable([x + 1.0, x, gf.reduce_sum(x, axis=1)], [x])
+    data = np.arange(4 * n * n, dtype=np.float32).reshape(2 * n, 2 * n)
+    unaligned = np.frombuffer(bytes(1) + data.tobytes(), np.uint8)[1:].view(np.float32).reshape(data.shape)
+    for value in (data.T, data[::2, 1::2], np.asfortranarray(data), unaligned, data[:, ::-1]):
+        plus, same, total = call(value)
+        assert np.array_equal(plus, value + 1) and np.array_equal(same, value) and same.flags.c_contiguous
+        assert np.allclose(total, value.sum(1))
+
+
 def test_extra_feeds_are_allowed(sess):
     x, y = gf.placeholder(gf.float32, [], name="x"), gf.placeholder(gf.float32, [None], name="y")
     assert sess.run(x + 1.0, {x: 1.0, y: [1.0, 2.0]}) == 2

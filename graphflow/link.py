@@ -1,0 +1,159 @@
+"""From kernels to the launch program: a slot for every buffer, a launch for every kernel, a place for every result."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from graphflow.codegen.cache import source_key
+from graphflow.codegen.emit import Source
+from graphflow.ir.program import Program
+from graphflow.ir.tensor import Node, Tensor
+from graphflow.loop.inline import storage
+from graphflow.loop.ir import Buffer, Kernel
+from graphflow.runtime.launch import NOWHERE, Launch, LaunchProgram, Place, Slot
+from graphflow.stages import Stages
+from graphflow.types import AnySize, int64
+
+ERROR_WORDS = 8  # int64s of an error record
+_SOURCES = {"placeholder": "feed", "variable": "variable", "constant": "constant", "run_counter": "counter"}
+
+
+def link(stages: Stages, built: Program) -> LaunchProgram:
+    """The launch program of the kernels; `built` is the captured program that its nodes are positions in."""
+    return _Linker(stages.program, built).link(stages.sources)
+
+
+class _Linker:
+    """The slots of a program under construction."""
+
+    def __init__(self, program: Program, built: Program) -> None:
+        self.program = program
+        self.inputs = {tensor: k for k, tensor in enumerate(program.inputs)}
+        self.feeds = {t: k for k, t in enumerate(t for t in program.inputs if t.op.name == "placeholder")}
+        self.next_values = {storage(value) for _, value in program.updates}
+        self.fetched = {storage(tensor) for tensor in program.outputs}
+        self.slots: list[Slot] = []
+        self.of_buffer: dict[int, int] = {}
+        self.of_tensor: dict[Tensor, int] = {}
+        self.constants: dict[Tensor, int] = {}
+        self.positions = Positions(built)
+
+    def link(self, sources: Sequence[Source]) -> LaunchProgram:
+        launches = tuple([self.launch(source) for source in sources])
+        results = tuple([self.place(tensor) for tensor in self.program.outputs])
+        updates = tuple([self.next_value(variable, value) for variable, value in self.program.updates])
+        counted = any(s.kind == "counter" for s in self.slots) or any(p.kind == "counter" for p in results + updates)
+        constants = tuple([np.ascontiguousarray(t.attrs["value"].array) for t in self.constants])
+        return LaunchProgram(tuple(self.slots), launches, results, updates, constants, counted)
+
+    # --- launches ----------------------------------------------------------------------------------------------------------
+
+    def launch(self, source: Source) -> Launch:
+        kernel = source.kernel
+        node = self.positions.of(kernel.group.members[-1])
+        numbers = [self.slot(buffer, node) for buffer in kernel.params]
+        if kernel.checks:
+            numbers.append(self.error_slot())
+        return Launch(
+            key=source_key(source.text),
+            slots=tuple(numbers),
+            dims=source.dims,
+            extent=source.extent,
+            elements=elements_of(kernel),
+            cost=cost_of(kernel),
+            step=64 if kernel.form == "map" and len(kernel.rows) <= 1 else 1,
+            library=kernel.group.root is not None,
+            checks=tuple([self.positions.of(n) for n in kernel.checks]),
+            node=node,
+        )
+
+    def slot(self, buffer: Buffer, node: int) -> int:
+        """The slot of a buffer that a launch computing `node` reads or writes."""
+        found = self.of_buffer.get(id(buffer))
+        if found is None:
+            found = self.of_buffer[id(buffer)] = len(self.slots)
+            tensor = buffer.tensor
+            if tensor is None:
+                self.slots.append(Slot("arena", buffer.dtype, (buffer.size,), node, scratch=True))
+                return found
+            self.of_tensor[tensor] = found
+            kind = self.kind(tensor)
+            index = {"feed": self.feeds, "variable": self.inputs, "constant": self.constants}.get(kind, {})
+            if kind == "constant":
+                self.constants.setdefault(tensor, len(self.constants))
+            self.slots.append(Slot(kind, buffer.dtype, tensor.shape, self.positions.of(tensor.node), index.get(tensor, 0)))
+        return found
+
+    def kind(self, tensor: Tensor) -> str:
+        if tensor.op.name in _SOURCES:
+            return _SOURCES[tensor.op.name]
+        if tensor in self.next_values:
+            return "state"
+        return "output" if tensor in self.fetched else "arena"
+
+    def error_slot(self) -> int:
+        for number, slot in enumerate(self.slots):
+            if slot.kind == "errors":
+                return number
+        self.slots.append(Slot("errors", int64, (ERROR_WORDS,)))
+        return len(self.slots) - 1
+
+    # --- results -----------------------------------------------------------------------------------------------------------
+
+    def place(self, tensor: Tensor) -> Place:
+        """Where the values of a result are."""
+        base = storage(tensor)
+        kind = _SOURCES.get(base.op.name)
+        if kind is None:
+            return Place("slot", self.of_tensor[base])
+        if kind == "constant":
+            return Place(kind, self.constants.setdefault(base, len(self.constants)))
+        return Place(kind, {"feed": self.feeds, "variable": self.inputs}.get(kind, {}).get(base, 0))
+
+    def next_value(self, variable: Tensor, value: Tensor) -> Place:
+        base = storage(value)
+        if base.op.name not in _SOURCES and base not in self.of_tensor:
+            return Place("in place")  # the kernels have the variable's own buffer where the value would be
+        return self.place(value)
+
+
+class Positions:
+    """Where in the captured program a node of the optimised program comes from."""
+
+    def __init__(self, built: Program) -> None:
+        self.by_number = {node.number: k for k, node in enumerate(built.nodes)}
+        self.by_line: dict[object, int] = {}
+        for k, node in enumerate(built.nodes):
+            self.by_line[id(node.location)] = k
+            self.by_line.setdefault((id(node.location), node.op), k)
+
+    def of(self, node: Node) -> int:
+        """The node itself, or on other operands; else one that it was derived from, of the same op if there is one."""
+        for place, key in (
+            (self.by_number, node.number),
+            (self.by_line, (id(node.location), node.op)),
+            (self.by_line, id(node.location)),
+        ):
+            if key in place:
+                return place[key]  # type: ignore[index]
+        return NOWHERE
+
+
+# --- work -------------------------------------------------------------------------------------------------------------------
+
+
+def elements_of(kernel: Kernel) -> AnySize:
+    """Elements of the domain of a kernel."""
+    result: AnySize = 1
+    for axis in (*kernel.rows, *kernel.reduced, *kernel.lanes):
+        if axis.name != "unit":
+            result = result * axis.extent
+    return result if kernel.form != "row" or kernel.reduced or kernel.rows else 1
+
+
+def cost_of(kernel: Kernel) -> float:
+    """Operations an element of a kernel's domain costs, loads and stores included."""
+    return float(math.fsum(node.op.cost for node in kernel.group.members) + len(kernel.params))

@@ -1,0 +1,352 @@
+"""`Binding`: the launch program for one set of sizes; `Context`: the memory of one run.
+
+A run fills in the addresses of what changes (feeds, variables, fetched results), makes one native call that walks all
+launches, and commits the updates of variables, all of them or, when it failed, none.
+"""
+
+from __future__ import annotations
+
+import sys
+from array import array as packed
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from math import prod
+from operator import getitem
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from graphflow.codegen.library_values import LIBRARY_VALUES, LibraryValue
+from graphflow.errors import ResourceError, ShapeError
+from graphflow.runtime import blas, native
+from graphflow.runtime.launch import Launch, Place, Slot
+from graphflow.runtime.memory import LiveRange, MemoryPlan, plan_memory
+from graphflow.runtime.variables import VariableStore
+from graphflow.types import AnySize
+
+if TYPE_CHECKING:
+    from graphflow.runtime.executable import Executable
+
+REUSED_BYTES = 1 << 26  # results up to this size are kept for a later run, which takes them over if the caller let go of them
+STAGED_BYTES = 2048  # feeds and results up to this size are copied into the context: cheaper than asking for an address
+_OURS = 2  # references to an array that only its context holds: the local name, and the argument of getrefcount
+
+# The work of a kernel is estimated from its operations and bytes, at what one core with AVX2 did (docs/performance.md).
+OPERATION_NS = 0.035  # of one addition on one float32, vectorised; costs of ops are in additions
+BYTES_PER_NS = 10.0  # from and to memory
+PARALLEL_NS = 150_000.0  # less work stays on the calling thread: waking another takes 40,000 (decision 0003)
+CHUNK_NS = 20_000.0  # work that is handed out at a time: much more than the 0.2 us that handing out takes
+BRIEF_NS = 20_000.0  # a run of less work keeps the GIL: other threads wait no longer than for a line of Python
+
+
+@dataclass
+class Context:
+    """What one run writes to; reused by later runs."""
+
+    words: packed[int]  # what the native side reads: see `runtime.driver`
+    slots: packed[int]
+    errors: packed[int]
+    counter: packed[int]
+    enter: Callable[[], int]  # runs the launches
+    keep: list[Any]  # what the addresses in it point into
+    feeds: list[tuple[np.ndarray, Any, int]]  # where a small feed is copied to, under which index, and which it is
+    staged: dict[int, np.ndarray]  # small results by slot, copied out to the caller
+    results: list[Callable[[], Any]]  # copies of the results, where all of them are small
+    spare: dict[int, np.ndarray] = field(default_factory=dict)  # arrays by slot that the next run may take
+
+
+class Binding:
+    """The launch program for one set of sizes, with a stock of contexts so that several threads can run it."""
+
+    def __init__(self, executable: Executable, shapes: tuple[tuple[int, ...], ...]) -> None:
+        self.executable = executable
+        self.program = executable.launch_program
+        self.values = executable.solve_dims(shapes)
+        executable.check_constraints(self.values)
+        self.shapes = [self._shape(slot) for slot in self.program.slots]
+        self.sizes = [prod(shape) * slot.dtype.itemsize for shape, slot in zip(self.shapes, self.program.slots, strict=True)]
+        self.memory = self._plan()
+        self._limit()
+        self._table()
+        self._tell_slots()
+        self.contexts: list[Context] = []
+
+    def evaluate(self, size: AnySize | LibraryValue) -> int:
+        """A size as a number."""
+        if isinstance(size, LibraryValue):
+            args = [self.evaluate(a) for a in size.args]
+            if size.name in LIBRARY_VALUES:
+                return LIBRARY_VALUES[size.name](*args)
+            return blas.function_address(size.name, *args)
+        return self.executable.size(size, self.values)
+
+    def _shape(self, slot: Slot) -> tuple[int, ...]:
+        shape = tuple([self.evaluate(d) for d in slot.shape])
+        if any(d < 0 for d in shape):
+            raise ShapeError(
+                f"{self.executable.slot_name(slot)} would have the shape {list(shape)}",
+                operands=self.executable.operand("tensor", slot),
+            )
+        return shape
+
+    def _plan(self) -> MemoryPlan:
+        first: dict[int, int] = {}
+        last: dict[int, int] = {}
+        for k, launch in enumerate(self.program.launches):
+            for number in launch.slots:
+                first.setdefault(number, k)
+                last[number] = k
+        self.arena_slots = [n for n, s in enumerate(self.program.slots) if s.kind == "arena"]
+        name = self.executable.slot_name
+        slots = self.program.slots
+        return plan_memory([LiveRange(name(slots[n]), self.sizes[n], first[n], last[n]) for n in self.arena_slots])
+
+    def _limit(self) -> None:
+        """ResourceError, before anything is allocated, where a run needs more memory than there is."""
+        slots = self.program.slots
+        fresh = [n for n, s in enumerate(slots) if s.kind in ("output", "state")]
+        total = self.memory.arena_bytes + sum(self.sizes[n] for n in fresh)
+        limit = native.physical_memory()
+        if total <= limit:
+            return
+        worst = max([*self.arena_slots, *fresh], key=lambda n: self.sizes[n])
+        raise ResourceError(
+            f"the run needs {total:,} bytes; {self.executable.slot_name(slots[worst])} alone has {self.sizes[worst]:,}",
+            operands=self.executable.operand("result", slots[worst]),
+            rule=f"This machine has {limit:,} bytes. Feed smaller arrays, or fetch less at once.",
+        )
+
+    def _table(self) -> None:
+        launches = self.program.launches
+        rows = packed("q")
+        self.keep: list[packed[int]] = [rows]
+        self.parallel = False
+        self.brief = not any(launch.library for launch in launches)
+        total = 0.0
+        for launch, address in zip(launches, self.executable.addresses, strict=True):
+            numbers = packed("q", launch.slots)
+            dims = packed("q", [self.evaluate(d) for d in launch.dims])
+            extent = self.evaluate(launch.extent)
+            work = self.work(launch)
+            grain = self.grain(launch, extent, work)
+            self.keep += [numbers, dims]
+            places = (address, native.address_of(numbers), len(numbers), native.address_of(dims))
+            rows.extend((*places, extent, grain, bool(launch.checks), 0))
+            self.parallel |= extent > grain
+            total += work
+        self.brief &= not self.parallel and total < BRIEF_NS
+        self.width = max((len(launch.slots) for launch in launches), default=1)
+        self.table_address = native.address_of(rows)
+
+    def work(self, launch: Launch) -> float:
+        """The estimated time of a launch on one thread, in nanoseconds; too little for a library call."""
+        moved = sum(self.sizes[n] for n in launch.slots)
+        return self.evaluate(launch.elements) * launch.cost * OPERATION_NS + moved / BYTES_PER_NS
+
+    def grain(self, launch: Launch, extent: int, work: float) -> int:
+        """Units of a chunk: all of them where a second thread would not pay; depends on sizes only, never on threads."""
+        if isinstance(launch.extent, LibraryValue):
+            return 1
+        if work < PARALLEL_NS:
+            return max(1, extent)
+        units = max(1, round(CHUNK_NS * extent / work))
+        return -(-units // launch.step) * launch.step
+
+    def _tell_slots(self) -> None:
+        """Who fills which slot before a run, and who reads which after it."""
+        executable, slots = self.executable, self.program.slots
+        self.large_feeds = [(n, s.index) for n, s in enumerate(slots) if s.kind == "feed" and self.sizes[n] > STAGED_BYTES]
+        self.variable_slots = [(n, executable.handle(s.index)) for n, s in enumerate(slots) if s.kind == "variable"]
+        self.fresh_slots = [
+            (n, self.shapes[n], s.dtype.numpy)
+            for n, s in enumerate(slots)
+            if s.kind == "state" or (s.kind == "output" and self.sizes[n] > STAGED_BYTES)
+        ]
+        self.reusable = [n for n, _, _ in self.fresh_slots if slots[n].kind == "output" and self.sizes[n] <= REUSED_BYTES]
+        self.result_shapes = [tuple([self.evaluate(d) for d in t.shape]) for t in executable.built.outputs]
+        self.fetches = [self._fetcher(k) for k in range(len(self.program.results))]
+        # Nothing but small feeds and small results: the context has it all.
+        self.small = not (
+            self.large_feeds
+            or self.variable_slots
+            or self.fresh_slots
+            or self.parallel
+            or self.program.updates
+            or self.program.uses_counter
+            or any(place.kind != "slot" for place in self.program.results)
+        )
+        self.locks = bool(self.variable_slots or self.program.updates or self.program.uses_counter) or any(
+            place.kind in ("variable", "counter") for place in self.program.results
+        )
+        native.load_driver()
+
+    # --- contexts ----------------------------------------------------------------------------------------------------------
+
+    def context(self) -> Context:
+        """Memory for a run."""
+        slots = packed("q", bytes(8 * (len(self.program.slots) + 1)))
+        pointers = packed("q", bytes(8 * (self.width + 1)))
+        errors = packed("q", bytes(64))
+        counter = packed("I", bytes(8))
+        try:
+            arena = native.aligned_empty((self.memory.arena_bytes,), np.dtype(np.uint8))
+        except MemoryError:
+            raise ResourceError(f"no memory for an arena of {self.memory.arena_bytes:,} bytes") from None
+        base = native.address(arena)
+        for number, offset in zip(self.arena_slots, self.memory.offsets, strict=True):
+            slots[number] = base + offset
+        feeds: list[tuple[np.ndarray, Any, int]] = []
+        staged: dict[int, np.ndarray] = {}
+        for number, slot in enumerate(self.program.slots):
+            small = self.sizes[number] <= STAGED_BYTES
+            if slot.kind == "constant":
+                slots[number] = native.address(self.program.constants[slot.index])
+            elif slot.kind == "counter":
+                slots[number] = native.address_of(counter)
+            elif slot.kind == "errors":
+                slots[number] = native.address_of(errors)
+            elif small and slot.kind in ("feed", "output"):
+                memory = native.aligned_empty(self.shapes[number], slot.dtype.numpy)
+                slots[number] = native.address(memory)
+                if slot.kind == "feed":
+                    feeds.append((memory, ... if self.shapes[number] else (), slot.index))
+                else:
+                    staged[number] = memory
+        words = packed("q", [native.address_of(slots), native.address_of(pointers), native.address_of(errors), 0, 0])
+        words.extend((self.table_address, len(self.program.launches), native.run_table_address(), not self.brief))
+        enter = native.entry(native.address_of(words))
+        results = [self._copier(k, staged) for k in range(len(self.program.results))] if self.small else []
+        return Context(words, slots, errors, counter, enter, [pointers, arena], feeds, staged, results)
+
+    def _copier(self, k: int, staged: dict[int, np.ndarray]) -> Callable[[], Any]:
+        """The function that gives a copy of result `k`, which is small: a scalar where it has no axes."""
+        shape = self.result_shapes[k]
+        memory = staged[self.program.results[k].index].reshape(shape)
+        return memory.copy if shape else partial(getitem, memory, ())
+
+    # --- running -----------------------------------------------------------------------------------------------------------
+
+    def run(self, arrays: list[Any], store: VariableStore) -> list[Any]:
+        """One run on arrays or scalars of the placeholders' dtypes and of the binding's shapes; the fetched values."""
+        if self.locks:
+            with store.lock:
+                return self._run(arrays, store)
+        return self._run(arrays, store)
+
+    def _run(self, arrays: list[Any], store: VariableStore) -> list[Any]:
+        try:
+            context = self.contexts.pop()
+        except IndexError:
+            context = self.context()
+        try:
+            for memory, index, feed in context.feeds:
+                memory[index] = arrays[feed]
+            if self.small:
+                if context.enter():
+                    raise self.executable.run_error(context)
+                return [result() for result in context.results]
+            fresh = self._fill(context, arrays, store)
+            if context.enter():
+                raise self.executable.run_error(context)
+            results = [fetch(fresh, arrays, store) for fetch in self.fetches]
+            self._commit(context, fresh, arrays, store)
+            return results
+        finally:
+            self.contexts.append(context)
+
+    def _fill(self, context: Context, arrays: list[Any], store: VariableStore) -> dict[int, np.ndarray]:
+        """Tell the context where this run's feeds, variables and results are; the results' memory by slot.
+
+        That is the array of an earlier run if the caller has let go of it, which saves the pages of a new one.
+        """
+        slots, spare = context.slots, context.spare
+        for number, feed in self.large_feeds:
+            array = arrays[feed]
+            if not (array.flags.c_contiguous and array.flags.aligned):
+                array = arrays[feed] = np.require(array, requirements=["C", "A"])
+            slots[number] = native.address(array)
+        for number, handle in self.variable_slots:
+            slots[number] = store.address(handle)
+        fresh = context.staged.copy() if self.fresh_slots else context.staged
+        for number, shape, dtype in self.fresh_slots:
+            array = spare.pop(number, None)
+            if array is None or sys.getrefcount(array) > _OURS:
+                array = self._allocate(shape, dtype)
+            slots[number] = native.address(array)
+            fresh[number] = array
+        if self.program.uses_counter:
+            context.counter[0] = store.counter & 0xFFFFFFFF
+        if self.parallel:
+            context.words[3] = native.pool_address()
+        return fresh
+
+    def _allocate(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        try:
+            return native.aligned_empty(shape, dtype)
+        except MemoryError:
+            raise ResourceError(f"no memory for an array of {dtype}{list(shape)}") from None
+
+    def _fetcher(self, k: int) -> Callable[[dict[int, np.ndarray], Sequence[Any], VariableStore], Any]:
+        """The function that gives the caller fetched value `k`: an array of its own, or a scalar."""
+        place = self.program.results[k]
+        shape = self.result_shapes[k]
+        if place.kind == "slot":
+            key = place.index
+            if not shape:
+                if self.program.slots[key].shape == ():
+                    return lambda fresh, arrays, store: fresh[key][()]
+                return lambda fresh, arrays, store: fresh[key].reshape(())[()]
+            kept = self.program.slots[key].kind == "state" or self.sizes[key] <= STAGED_BYTES
+            if kept or place in self.program.results[:k]:
+                return lambda fresh, arrays, store: fresh[key].reshape(shape).copy()
+            return lambda fresh, arrays, store: fresh[key].reshape(shape)
+
+        def fetch(fresh: dict[int, np.ndarray], arrays: Sequence[Any], store: VariableStore) -> Any:
+            array = self._source(place, arrays, store)
+            return array.reshape(shape) if shape else array.reshape(())[()]
+
+        return fetch
+
+    def _source(self, place: Place, arrays: Sequence[Any], store: VariableStore) -> np.ndarray:
+        """A copy of what was there before the run."""
+        match place.kind:
+            case "feed":
+                dtype = self.executable.feeds[place.index].dtype.numpy
+                return np.array(arrays[place.index], dtype=dtype, order="C", copy=True)
+            case "variable":
+                return store.value(self.executable.handle(place.index)).copy()
+            case "constant":
+                return self.program.constants[place.index].copy()
+            case _:
+                return np.array(store.counter, np.uint32)
+
+    def _commit(self, context: Context, fresh: dict[int, np.ndarray], arrays: Sequence[Any], store: VariableStore) -> None:
+        """Give all variables their next values; nothing in here can fail half-way."""
+        for number in self.reusable:
+            context.spare[number] = fresh[number]
+        pending: list[tuple[Any, np.ndarray, int | None]] = []
+        used: set[int] = set()
+        for (handle, shape), place in zip(self.executable.updated, self.program.updates, strict=True):
+            if place.kind == "slot":
+                array = fresh[place.index].reshape(shape)
+                if place.index in used:
+                    array = array.copy()
+                used.add(place.index)
+                pending.append((handle, array, place.index))
+            elif place.kind != "in place":
+                pending.append((handle, aligned_copy(self._source(place, arrays, store).reshape(shape)), None))
+        for handle, array, slot in pending:
+            old = store.values.get(handle)
+            store.assign(handle, array)
+            if slot is not None and old is not None and old.dtype == array.dtype:
+                context.spare[slot] = old.reshape(self.shapes[slot])
+        if self.program.uses_counter:
+            store.counter += 1
+
+
+def aligned_copy(array: np.ndarray) -> np.ndarray:
+    """A copy that starts at a cache line."""
+    result = native.aligned_empty(array.shape, array.dtype)
+    result[...] = array
+    return result

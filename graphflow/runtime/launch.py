@@ -1,0 +1,64 @@
+"""The launch program: all that runs need of a compiled program, as plain values that can be kept on disk.
+
+Sizes are symbolic; `Binding` evaluates them for the sizes of a run. Nodes are meant by their position among the nodes of the
+captured program, so that the names and lines in messages are those of the graph at hand, whichever process compiled it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from graphflow.codegen.library_values import LibraryValue
+from graphflow.types import AnySize, DType, Shape
+
+NOWHERE = -1  # the position of what stands for no node of the captured program
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A buffer and where its memory comes from."""
+
+    kind: str  # "feed", "variable", "constant", "counter", "output", "state", "arena", "errors"
+    dtype: DType
+    shape: Shape
+    node: int = NOWHERE  # whose values it holds
+    index: int = 0  # which feed, which input (of a variable), which constant
+    scratch: bool = False  # no tensor: partial results on the way to the node's
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One launch of a kernel: a row of the table that a run walks."""
+
+    key: str  # the content hash of the kernel's source
+    slots: tuple[int, ...]
+    dims: tuple[AnySize | LibraryValue, ...]
+    extent: AnySize | LibraryValue  # units of parallel work
+    elements: AnySize  # of its domain
+    cost: float  # of an element, in additions
+    step: int  # chunks are multiples of so many units
+    library: bool  # a library call: its work does not follow from its elements
+    checks: tuple[int, ...]  # the nodes whose indices it checks; the site in an error record counts them
+    node: int  # the last node it computes
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a result or a variable's next value is found after the launches."""
+
+    kind: str  # "slot", "feed", "variable", "constant", "counter", or "in place": already written over the variable
+    index: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class LaunchProgram:
+    """Slots, launches in order, and where the results and the next values of variables are found."""
+
+    slots: tuple[Slot, ...]
+    launches: tuple[Launch, ...]
+    results: tuple[Place, ...]
+    updates: tuple[Place, ...]
+    constants: tuple[np.ndarray, ...]
+    uses_counter: bool

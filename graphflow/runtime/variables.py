@@ -1,0 +1,54 @@
+"""The values of variables in one session."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+
+from graphflow.errors import UninitializedVariableError
+from graphflow.runtime.native import address
+
+
+class VariableStore:
+    """Values by variable, with the addresses of their elements; and the number of runs that drew random numbers."""
+
+    def __init__(self) -> None:
+        self.values: dict[Any, np.ndarray] = {}
+        self.addresses: dict[Any, int] = {}
+        self.counter = 0
+        self.lock = threading.RLock()
+
+    def value(self, variable: Any) -> np.ndarray:
+        """The value of a variable; UninitializedVariableError if it has none yet."""
+        found = self.values.get(variable)
+        if found is None:
+            raise uninitialized(variable)
+        return found
+
+    def address(self, variable: Any) -> int:
+        """Where the elements of a variable's value start; UninitializedVariableError if it has none yet."""
+        found = self.addresses.get(variable)
+        if found is None:
+            raise uninitialized(variable)
+        return found
+
+    def assign(self, variable: Any, array: np.ndarray) -> None:
+        """Give a variable its next value; `array` is the store's from now on."""
+        self.addresses[variable] = address(array)
+        self.values[variable] = array
+
+    def clear(self) -> None:
+        """Forget all values."""
+        self.values.clear()
+        self.addresses.clear()
+
+
+def uninitialized(variable: Any) -> UninitializedVariableError:
+    """The error for a variable without a value."""
+    return UninitializedVariableError(
+        f"variable {variable.name} has no value in this session",
+        operands={"variable": variable},
+        rule="Run gf.global_variables_initializer() in this session first.",
+    )
