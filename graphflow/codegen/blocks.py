@@ -47,11 +47,16 @@ def block_shape(dtype: np.dtype) -> Shape:
     return Shape(rows, 2, bits // (8 * dtype.itemsize))
 
 
+Property = str | tuple[str, int]  # what is asked of a loop: `llvm.loop.unroll.disable`, or with a number
+
+
 class LoopName(ir.MDValue):
     """Metadata of one loop: a node that names itself first, then what is asked of the loop."""
 
-    def __init__(self, module: ir.Module, properties: Sequence[str]) -> None:
-        values = [module.add_metadata([name]) for name in properties]
+    def __init__(self, module: ir.Module, properties: Sequence[Property]) -> None:
+        pairs = [(p, None) if isinstance(p, str) else p for p in properties]
+        numbers = [[] if number is None else [ir.Constant(ir.IntType(32), number)] for _, number in pairs]
+        values = [module.add_metadata([name, *number]) for (name, _), number in zip(pairs, numbers, strict=True)]
         super().__init__(module, values, name=str(len(module.metadata)))
 
     def descr(self, buf: list[str]) -> None:

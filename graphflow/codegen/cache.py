@@ -27,6 +27,7 @@ _MAGIC = b"graphflow object 1\n"
 _HELPERS = (
     *("tracing.py", "vector_math.py", "special_math.py", "integer_math.py", "bits.py"),
     *("direct.py", "blocks.py", "compile.py", "numba_helpers.py", "intrinsics.py", "helpers.py"),
+    *("accuracy.py", "objects.py"),
 )
 
 

@@ -21,12 +21,15 @@ import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
 
-from graphflow.codegen.blocks import Block, LoopName
+from graphflow.codegen.accuracy import ULP_BOUNDS
+from graphflow.codegen.blocks import Block, LoopName, Property
 from graphflow.codegen.emit import helper_modules
-from graphflow.codegen.objects import c_library, host_features
+from graphflow.codegen.objects import c_library, host_features, is_self_contained, near_addresses
 from graphflow.codegen.tracing import HELPERS, Helper, Traced, boolean, convert, llvm_type, select
 
 FLAGS = ("reassoc", "contract")
+CHAINS = frozenset(name.rpartition("_")[0] for name in ULP_BOUNDS) - {"sqrt", "rsqrt"}  # helpers that are long chains
+INTERLEAVE = 4  # vectors at a time of loops that call them; docs/performance.md has 1, 2, 3 and 8
 MAX_SCOPES = 48  # buffers beyond this number may alias one another
 VECTORISED_SUM = 16  # terms: LLVM unrolls shorter loops than some 60 before it vectorises, and then gathers from several rows
 
@@ -76,6 +79,20 @@ def adds_up(bounds: Sequence[ast.expr], body: Sequence[ast.stmt]) -> bool:
             case _:
                 return False
     return sums > 0
+
+
+def interleaving(body: Sequence[ast.stmt]) -> list[Property]:
+    """What a loop is asked for: so many vectors at a time, if it calls a helper that is a long chain; else LLVM decides.
+
+    A polynomial is one chain of dependent instructions, and the processor does not look far enough ahead to begin the next
+    element's: LLVM takes a long body for busy enough, where several chains side by side are nearly twice as fast.
+    """
+    nodes = [node for statement in body for node in ast.walk(statement)]
+    if any(isinstance(node, ast.For | ast.While) for node in nodes):
+        return []
+    names = [node.func.id for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
+    chains = any(name.rpartition("_")[0] in CHAINS for name in names)
+    return [("llvm.loop.interleave.count", INTERLEAVE)] if chains else []
 
 
 class _Module:
@@ -219,10 +236,10 @@ class _Function:
             self.block(body)
             self.builder.store(self.builder.add(now, ir.Constant(I64, 1), flags=("nsw",)), counter)
 
-        self.loop(more, step, whole=adds_up(bounds, body))
+        self.loop(more, step, [*(["llvm.loop.unroll.disable"] if adds_up(bounds, body) else []), *interleaving(body)])
 
-    def loop(self, test: Callable[[], ir.Value], body: Callable[[], None], *, whole: bool = False) -> None:
-        """while test: body. A `whole` loop is vectorised as it stands, not unrolled before."""
+    def loop(self, test: Callable[[], ir.Value], body: Callable[[], None], properties: Sequence[Property] = ()) -> None:
+        """while test: body. `properties` are what LLVM is asked of the loop."""
         head, inside, end = (self.function.append_basic_block(n) for n in ("head", "inside", "end"))
         self.builder.branch(head)
         self.builder.position_at_end(head)
@@ -232,8 +249,8 @@ class _Function:
         body()
         self.ends.pop()
         back = self.builder.branch(head)
-        if whole:
-            back.set_metadata("llvm.loop", LoopName(self.module, ["llvm.loop.unroll.disable"]))
+        if properties:
+            back.set_metadata("llvm.loop", LoopName(self.module, properties))
         self.builder.position_at_end(end)
 
     def branch(self, condition: ir.Value, body: Sequence[ast.stmt], orelse: Sequence[ast.stmt]) -> None:
@@ -625,13 +642,15 @@ def _helper(name: str) -> Helper | None:
 # --- from IR to object code -------------------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=1)
-def _machine() -> llvm.TargetMachine:
+@lru_cache(maxsize=2)
+def _machine(near: bool) -> llvm.TargetMachine:
+    """The host; `near` for code that reaches its constants by 32-bit distances."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
+    static = llvm.get_default_triple().startswith("x86_64")
     return llvm.Target.from_default_triple().create_target_machine(
         cpu=llvm.get_host_cpu_name(), features=host_features(), opt=3, jit=True,
-        reloc="static" if llvm.get_default_triple().startswith("x86_64") else "default", codemodel="jitdefault",
+        reloc="pic" if near else "static" if static else "default", codemodel="small" if near else "jitdefault",
     )  # fmt: skip
 
 
@@ -646,7 +665,7 @@ def _optimized(assembly: str) -> llvm.ModuleRef:
     module.verify()
     tuning = llvm.create_pipeline_tuning_options(speed_level=3)
     tuning.loop_vectorization = tuning.slp_vectorization = tuning.loop_interleaving = tuning.loop_unrolling = True
-    passes = llvm.create_pass_builder(_machine(), tuning)
+    passes = llvm.create_pass_builder(_machine(near_addresses()), tuning)
     passes.getModulePassManager().run(module, passes)
     return module
 
@@ -661,9 +680,19 @@ def compile_source(text: str, name: str) -> tuple[bytes, str]:
     ]
     if missing:
         raise Unsupported(f"calls of {', '.join(missing)}")
-    return _machine().emit_object(module), f"entry_{name}"
+    return _object_code(module, lambda: optimized_module(text, name)), f"entry_{name}"
 
 
 def compile_assembly(text: str, name: str) -> tuple[bytes, str]:
     """(object code, symbol) of the function `name` in LLVM assembly."""
-    return _machine().emit_object(_optimized(text)), name
+    return _object_code(_optimized(text), lambda: _optimized(text)), name
+
+
+def _object_code(module: llvm.ModuleRef, again: Callable[[], llvm.ModuleRef]) -> bytes:
+    """Object code of a module. What calls functions elsewhere (memset) takes long addresses: emitting uses a module up."""
+    if near_addresses():
+        code = _machine(True).emit_object(module)
+        if is_self_contained(code):
+            return code
+        module = again()
+    return _machine(False).emit_object(module)

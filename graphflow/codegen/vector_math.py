@@ -99,12 +99,13 @@ def at_least(x: Scalar, bound: float) -> Scalar:
     return select(x < bound, as_type(bound, x.dtype), x)
 
 
-def reduce_by_ln2(x: Scalar) -> tuple[Scalar, Scalar]:
-    """(t, r): x = k ln2 + r with |r| <= ln2/2; the low bits of t's fraction are the integer k."""
-    magic = FORMAT[x.dtype].magic  # adding it rounds to an integer and leaves that integer in the low bits
+def reduce_by_ln2(x: Scalar, magic: Scalar | float | None = None) -> tuple[Scalar, Scalar]:
+    """(t, r): x = k ln2 + r with |r| <= ln2/2; the low bits of t's fraction are k, plus what `magic` has above its own value."""
+    if magic is None:
+        magic = FORMAT[x.dtype].magic  # adding it rounds to an integer and leaves that integer in the low bits
     high, low = LN2_PARTS[x.dtype]
     t = fma(x, as_type(1 / LN2, x.dtype), magic)
-    k = t - as_type(magic, x.dtype)
+    k = t - magic
     return t, fma(k, -low, fma(k, -high, x))
 
 
@@ -119,29 +120,36 @@ def power_of_two(t: Scalar, offset: int) -> Scalar:
     return float_of((bits_of(t) << number.fraction_bits) + ((number.bias + offset) << number.fraction_bits))
 
 
-def scale(p: Scalar, t: Scalar, negative: Scalar) -> Scalar:
-    """p * 2**k for p in (1/2, 2): two factors, so that subnormal results round once and large ones become infinite."""
-    number = FORMAT[t.dtype]
-    bits = SIGNED_BITS[t.dtype].type
-    low, high = ((number.bias + offset) << number.fraction_bits for offset in (number.half_range, -number.half_range))
-    first = float_of((bits_of(t) << number.fraction_bits) + select(negative, bits(low), bits(high)))
-    second = select(negative, as_type(2.0**-number.half_range, t.dtype), as_type(2.0**number.half_range, t.dtype))
-    return p * first * second
+def exponent_from(t: Scalar) -> Scalar:
+    """The number whose biased exponent is in the low bits of t: a power of two, by one shift."""
+    return float_of(bits_of(t) << FORMAT[t.dtype].fraction_bits)
+
+
+def two_scales(x: Scalar) -> tuple[Scalar, Scalar]:
+    """(magic, factor) by the sign of x: 2**k is `exponent_from(t)` * factor, and p times both rounds once, to a subnormal too."""
+    number = FORMAT[x.dtype]
+    negative = bits_of(x) < 0
+    above, below = (number.magic + (number.bias + offset) for offset in (number.half_range, -number.half_range))
+    magic = select(negative, as_type(above, x.dtype), as_type(below, x.dtype))
+    return magic, select(negative, as_type(2.0**-number.half_range, x.dtype), as_type(2.0**number.half_range, x.dtype))
 
 
 def exponential(x: Scalar) -> Scalar:
     """e**x. x = k ln2 + r (Cody & Waite), a polynomial in r, 2**k from exponent bits in two factors."""
     number = FORMAT[x.dtype]
     x = at_most(at_least(x, number.least_exponential), number.greatest_exponential)
-    t, r = reduce_by_ln2(x)
-    return scale(1.0 + exponential_less_one(r), t, x < 0.0)
+    magic, factor = two_scales(x)
+    t, r = reduce_by_ln2(x, magic)
+    return polynomial(r, (1.0, 1.0, *EXP_TAIL[x.dtype])) * exponent_from(t) * factor
 
 
-def exponential_of_negative(x: Scalar) -> Scalar:
-    """e**x for x <= 0."""
+def decaying_exponential(x: Scalar) -> Scalar:
+    """e**-|x|: one of the two factors of 2**k is in the polynomial's coefficients. Sigmoid and softplus share it."""
     number = FORMAT[x.dtype]
-    t, r = reduce_by_ln2(at_least(x, number.least_exponential))
-    return (1.0 + exponential_less_one(r)) * power_of_two(t, number.half_range) * 2.0**-number.half_range
+    x = at_least(-absolute(x), number.least_exponential)
+    t, r = reduce_by_ln2(x, number.magic + (number.bias + number.half_range))
+    small = tuple(c * 2.0**-number.half_range for c in (1.0, 1.0, *EXP_TAIL[x.dtype]))
+    return polynomial(r, small) * exponent_from(t)
 
 
 exp_f32, exp_f64 = helper(exponential, "exp_f32"), helper(exponential, "exp_f64")
@@ -159,32 +167,22 @@ def exponential_minus_one(x: Scalar) -> Scalar:
 expm1_f32, expm1_f64 = helper(exponential_minus_one, "expm1_f32"), helper(exponential_minus_one, "expm1_f64")
 
 
-TANH_INNER_LIMIT = 0.55  # below, an odd polynomial; above, 2 / (e**(2|x|) + 1) is small enough to be taken from 1
-TANH_TAIL = {  # (tanh(x) / x - 1) / x**2 as a polynomial in x**2 on [0, 0.56]: own minimax fits, errors 2**-30 and 2**-55
-    f32: (-0.33333316, 0.13332528, -0.053844694, 0.021035502, -0.0062174792),
-    f64: (
-        -0.33333333333331955, 0.1333333333311755, -0.05396825385101136, 0.021869485376914855, -0.008863186487045104,
-        0.003591655119058539, -0.0014528977955725348, 0.0005781916850132421, -0.00020875989195820907, 4.995667866045454e-05,
-    ),
-}  # fmt: skip
-
-
 def hyperbolic_tangent(x: Scalar) -> Scalar:
-    """Hyperbolic tangent: an odd polynomial inside, 1 - 2 / (e**(2|x|) + 1) outside."""
-    a = absolute(x)
-    t, r = reduce_by_ln2(2.0 * at_most(a, 22.0))
-    outer = 1.0 - 2.0 / (power_of_two(t, 0) * (1.0 + exponential_less_one(r)) + 1.0)
-    inner = fma(a * (a * a), polynomial(a * a, TANH_TAIL[x.dtype]), a)
-    return with_sign_of(select(a < TANH_INNER_LIMIT, inner, outer), x)
+    """Hyperbolic tangent: m / (2 - m) with m = 1 - e**(-2|x|), accurate near 0 as m is; its sign is that of x."""
+    t, r = reduce_by_ln2(-2.0 * at_most(absolute(x), 22.0), FORMAT[x.dtype].magic + FORMAT[x.dtype].bias)
+    power = exponent_from(t)
+    m = fma(-power, exponential_less_one(r), 1.0 - power)
+    return with_sign_of(m / (2.0 - m), x)
 
 
 tanh_f32, tanh_f64 = helper(hyperbolic_tangent, "tanh_f32"), helper(hyperbolic_tangent, "tanh_f64")
 
 
 def logistic(x: Scalar) -> Scalar:
-    """1 / (1 + e**-x); from e**-|x|, so that small results keep their accuracy."""
-    e = exponential_of_negative(-absolute(x))
-    return select(x < 0.0, e, as_type(1.0, x.dtype)) / (1.0 + e)
+    """1 / (1 + e**-x); from e**-|x|, so that small results keep their accuracy, and sigmoid(-x) has the same quotient."""
+    e = decaying_exponential(x)
+    quotient = 1.0 / (1.0 + e)
+    return select(bits_of(x) < 0, e * quotient, quotient)
 
 
 sigmoid_f32, sigmoid_f64 = helper(logistic, "sigmoid_f32"), helper(logistic, "sigmoid_f64")
@@ -263,9 +261,10 @@ def exponential_base_two(x: Scalar) -> Scalar:
     """2**x. The integer part goes to the exponent exactly, the rest as in e**x."""
     number = FORMAT[x.dtype]
     x = at_most(at_least(x, number.least_exponential / LN2), number.greatest_exponential / LN2)
-    t = x + as_type(number.magic, x.dtype)
-    r = (x - (t - as_type(number.magic, x.dtype))) * as_type(LN2, x.dtype)
-    return scale(1.0 + exponential_less_one(r), t, x < 0.0)
+    magic, factor = two_scales(x)
+    t = x + magic
+    r = (x - (t - magic)) * as_type(LN2, x.dtype)
+    return polynomial(r, (1.0, 1.0, *EXP_TAIL[x.dtype])) * exponent_from(t) * factor
 
 
 exp2_f32, exp2_f64 = helper(exponential_base_two, "exp2_f32"), helper(exponential_base_two, "exp2_f64")
@@ -319,8 +318,15 @@ def log10_f64(x: Scalar) -> Scalar:
     return logarithm(x, 10)
 
 
+LOG1P_TAIL_F32 = (  # (log(1+y) - y) / y**2 on [0, 1]: own minimax fit, error 2**-27 of log(1+y)
+    -0.4999993, 0.3333047, -0.24958156, 0.19693193, -0.15349098, 0.10670013, -0.057561528, 0.020150334, -0.0033065395,
+)  # fmt: skip
+
+
 def log_one_plus_fraction(y: Scalar) -> Scalar:
     """log(1 + y) for 0 <= y <= 1."""
+    if y.dtype == f32:
+        return fma(y * y, polynomial(y, LOG1P_TAIL_F32), y)
     small = y < 0.41421354
     f = select(small, y, fma(y, as_type(0.5, y.dtype), -0.5))
     return (f + log_tail(f)) + select(small, as_type(0.0, y.dtype), as_type(LN2, y.dtype))
@@ -328,7 +334,7 @@ def log_one_plus_fraction(y: Scalar) -> Scalar:
 
 def soft_plus(x: Scalar) -> Scalar:
     """log(1 + e**x) = max(x, 0) + log(1 + e**-|x|)."""
-    return at_least(x, 0.0) + log_one_plus_fraction(exponential_of_negative(-absolute(x)))
+    return at_least(x, 0.0) + log_one_plus_fraction(decaying_exponential(x))
 
 
 softplus_f32, softplus_f64 = helper(soft_plus, "softplus_f32"), helper(soft_plus, "softplus_f64")
@@ -776,14 +782,15 @@ def pow_f64(x: Scalar, y: Scalar) -> Scalar:
     product, error = two_product(y, log2)
     error = fma(y, log2_low, error)
     product = at_most(at_least(product, -1100.0), 1100.0)
-    t = product + FORMAT[f64].magic
-    fraction = product - (t - FORMAT[f64].magic)
+    magic, factor = two_scales(product)
+    t = product + magic
+    fraction = product - (t - magic)
     error = select(absolute(error) < 1.0, error, as_type(0.0, f64))  # where it is not, the result is 0, infinite or NaN
     r = fraction * LN2
     r_low = fma(fraction, as_type(LN2, f64), -r) + fma(fraction, as_type(2.3190468138462996e-17, f64), error * LN2)
     grown = exponential_less_one(r)
     power = 1.0 + fma(r_low, 1.0 + grown, grown)
-    return power_domain(x, y, scale(power, t, product < 0.0))
+    return power_domain(x, y, power * exponent_from(t) * factor)
 
 
 def fast_two_sum_or_first(e: Scalar, b: Scalar) -> tuple[Scalar, Scalar]:
@@ -892,8 +899,8 @@ copysign_f32, copysign_f64 = helper(with_sign_of, "copysign_f32", operands=2), h
 
 def sign_of(x: Scalar) -> Scalar:
     """1, -1 or 0; NaN for NaN."""
-    one = as_type(1.0, x.dtype)
-    return select(x > 0.0, one, select(x < 0.0, -one, select(x == 0.0, as_type(0.0, x.dtype), x)))
+    one = with_sign_of(as_type(1.0, x.dtype), x)
+    return select(absolute(x) > 0.0, one, absolute(x))
 
 
 sign_f32, sign_f64 = helper(sign_of, "sign_f32"), helper(sign_of, "sign_f64")
