@@ -31,7 +31,8 @@ FLAGS = ("reassoc", "contract")
 CHAINS = frozenset(name.rpartition("_")[0] for name in ULP_BOUNDS) - {"sqrt", "rsqrt"}  # helpers that are long chains
 INTERLEAVE = 4  # vectors at a time of loops that call them; docs/performance.md has 1, 2, 3 and 8
 MAX_SCOPES = 48  # buffers beyond this number may alias one another
-VECTORISED_SUM = 16  # terms: LLVM unrolls shorter loops than some 60 before it vectorises, and then gathers from several rows
+# LLVM unrolls loops of a known, small number of terms before it vectorises them, and then gathers from several rows at once.
+VECTORISED, UNROLLED = 16, 128  # terms: fewer are left to it, more it does not unroll
 
 I64, I32, I8, I1 = (ir.IntType(bits) for bits in (64, 32, 8, 1))
 POINTER = I8.as_pointer()
@@ -59,26 +60,21 @@ class BufferValue:
         self.pointer, self.dtype, self.scope = pointer, dtype, scope
 
 
-def adds_up(bounds: Sequence[ast.expr], body: Sequence[ast.stmt]) -> bool:
-    """Is `for ... in range(bounds)` over `body` a sum, or several, of a known and not very small number of terms?"""
+def reduces(bounds: Sequence[ast.expr], body: Sequence[ast.stmt]) -> bool:
+    """Does `for ... in range(bounds)` over `body` only reduce, and so few terms that LLVM might unroll it?"""
     match bounds:
-        case [ast.Constant(int(count))] if count >= VECTORISED_SUM:
+        case [ast.Constant(int(count))] if VECTORISED <= count <= UNROLLED:
             pass
         case _:
             return False
-    sums = 0
+    count = 0
     for statement in body:
         match statement:
-            case ast.Assign([ast.Name(name)], ast.BinOp(ast.Name(left), ast.Add(), _)) if name == left:
-                sums += 1
             case ast.Assign([ast.Name(name)], value):
-                if any(isinstance(part, ast.Name) and part.id == name for part in ast.walk(value)):
-                    return False
-            case ast.Assign():
-                pass
+                count += any(isinstance(part, ast.Name) and part.id == name for part in ast.walk(value))
             case _:
                 return False
-    return sums > 0
+    return count > 0
 
 
 def interleaving(body: Sequence[ast.stmt]) -> list[Property]:
@@ -236,7 +232,7 @@ class _Function:
             self.block(body)
             self.builder.store(self.builder.add(now, ir.Constant(I64, 1), flags=("nsw",)), counter)
 
-        self.loop(more, step, [*(["llvm.loop.unroll.disable"] if adds_up(bounds, body) else []), *interleaving(body)])
+        self.loop(more, step, [*(["llvm.loop.unroll.disable"] if reduces(bounds, body) else []), *interleaving(body)])
 
     def loop(self, test: Callable[[], ir.Value], body: Callable[[], None], properties: Sequence[Property] = ()) -> None:
         """while test: body. `properties` are what LLVM is asked of the loop."""

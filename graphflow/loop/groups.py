@@ -25,6 +25,7 @@ from graphflow.loop.lower import (
     stage,
     store_of,
 )
+from graphflow.loop.narrow import narrowed
 from graphflow.loop.partition import CHUNK
 from graphflow.types import AnySize, DType, floordiv, product, size_max, static_size
 
@@ -41,7 +42,7 @@ def lower_group(group: FusionGroup, buffers: Callable[[Tensor], Buffer], scratch
     for node in group.members:
         if node.op.combine is not None:
             lowering.reduce(node)
-    stores = [store_of(lowering, tensor) for tensor in group.outputs]
+    lowering.reductions, stores = narrowed(lowering.reductions, [store_of(lowering, tensor) for tensor in group.outputs])
     roots = [s.value for s in stores] + [r.value for r in lowering.reductions]
     checks = tuple({id(e.site): e.site for e in walk(roots + [s.offset for s in stores]) if isinstance(e, Check)}.values())
     if group.axes is None:

@@ -101,6 +101,11 @@ class _Lowering:
         assert combine is not None
         dtype = node.type.dtype.compute
         value = self.inliner.value(node.inputs[0], self.domain)
+        across = node.output in self.group.across
+        for r in self.reductions:
+            if (r.combine, r.value, r.node.output in self.group.across) == (combine, value, across):
+                self.accumulators[node.output] = r.accumulator
+                return
         accumulator = Accumulator(len(self.reductions), dtype)
         self.reductions.append(Reduction(accumulator, combine, identity_of(combine, dtype), value, node))
         self.accumulators[node.output] = accumulator
