@@ -16,7 +16,8 @@ from llvmlite import ir
 from graphflow.codegen.objects import host_features
 from graphflow.codegen.tracing import llvm_type
 
-I64, I32 = ir.IntType(64), ir.IntType(32)
+I64, I32, I8 = (ir.IntType(bits) for bits in (64, 32, 8))
+AHEAD = 12  # rows of B that are asked for in advance while it is copied
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,14 @@ class Block:
         pointer = self.place(base, index, vector * self.shape.lanes)
         self.builder.store(value, self.builder.bitcast(pointer, self.vector.as_pointer()), align=self.size)
 
+    def prefetch(self, base: ir.Value, index: ir.Value) -> None:
+        """Ask for the cache line at element `index`: rows of B far apart are no pattern that the processor finds by itself."""
+        pointer = self.builder.bitcast(self.place(base, index), I8.as_pointer())
+        kind = ir.FunctionType(ir.VoidType(), [I8.as_pointer(), I32, I32, I32])
+        module = self.builder.module
+        function = module.globals.get("llvm.prefetch.p0") or ir.Function(module, kind, "llvm.prefetch.p0")
+        self.builder.call(function, [pointer, ir.Constant(I32, 0), ir.Constant(I32, 3), ir.Constant(I32, 1)])
+
     def splat(self, scalar: ir.Value) -> ir.Value:
         undefined = ir.Constant(self.vector, ir.Undefined)
         lane = self.builder.insert_element(undefined, scalar, ir.Constant(I32, 0))
@@ -146,6 +155,7 @@ class Block:
                 at = builder.mul(row, b_step)
                 of_b = [self.load(b, at, v) for v in range(vectors)]
                 if packed is not None:
+                    self.prefetch(b, builder.add(at, self.times(AHEAD, b_step)))
                     there = self.times(self.shape.width, row)
                     for v in range(vectors):
                         self.store(of_b[v], packed, there, v)
@@ -172,6 +182,35 @@ class Block:
                 before = self.load(old, self.times(r, old_row), v)
                 value = self.fma(keep, before, self.builder.fmul(scale, sums[r * vectors + v]))
                 self.store(value, c, self.times(r, c_row), v)
+
+    def inside(self, count: ir.Value, vector: int) -> ir.Value:
+        """Which lanes of a vector belong to the first `count` numbers of a row."""
+        lanes = self.shape.lanes
+        numbers = ir.VectorType(I64, lanes)
+        undefined = ir.Constant(numbers, ir.Undefined)
+        one = self.builder.insert_element(undefined, count, ir.Constant(I32, 0))
+        counts = self.builder.shuffle_vector(one, undefined, ir.Constant(ir.VectorType(I32, lanes), [0] * lanes))
+        return self.builder.icmp_signed("<", ir.Constant(numbers, [vector * lanes + k for k in range(lanes)]), counts)
+
+    def copy_row(self, source: ir.Value, target: ir.Value, count: ir.Value) -> None:
+        """Copy the first `count` numbers of a row as wide as a block, and put zeros behind them; the others are not read."""
+        lanes, builder = self.shape.lanes, self.builder
+        truths = ir.VectorType(ir.IntType(1), lanes)
+        kind = ir.FunctionType(self.vector, [self.vector.as_pointer(), truths, self.vector])
+        name = f"llvm.masked.load.v{lanes}{'f32' if self.size == 4 else 'f64'}.p0"
+        function = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+        zero, start = ir.Constant(self.vector, [0.0] * lanes), ir.Constant(I64, 0)
+        for v in range(self.shape.vectors):
+            pointer = builder.bitcast(self.place(source, start, v * lanes), self.vector.as_pointer())
+            self.store(builder.call(function, [pointer, self.inside(count, v), zero]), target, start, v)
+
+    def merge(self, source: ir.Value, target: ir.Value, beta: ir.Value | None) -> None:
+        """target = beta * target + source for one vector of numbers; without `beta`, target = source."""
+        start = ir.Constant(I64, 0)
+        new = self.load(source, start, 0)
+        if beta is not None:
+            new = self.fma(self.splat(beta), self.load(target, start, 0), new)
+        self.store(new, target, start, 0)
 
     def transpose(self, source: ir.Value, source_row: ir.Value, target: ir.Value, target_row: ir.Value) -> None:
         """Copy lanes x lanes numbers, rows to columns: log2(lanes) rounds of exchanges between pairs of vectors."""

@@ -560,6 +560,16 @@ class _Function:
         """transpose(source, source_row, target, target_row): a square of as many numbers as a vector has."""
         Block(self.builder, dtype, 0).transpose(*(self.int64(x).value for x in arguments))
 
+    def copy_row(self, dtype: np.dtype, arguments: Sequence[Any]) -> None:
+        """copy_row(source, target, count): a row as wide as a block, of which `count` numbers are there."""
+        Block(self.builder, dtype, 0).copy_row(*(self.int64(x).value for x in arguments))
+
+    def merge(self, dtype: np.dtype, arguments: Sequence[Any]) -> None:
+        """merge(source, target) copies a vector of numbers; merge(source, target, beta) adds beta times what was there."""
+        source, target, *beta = arguments
+        scale = self.typed(beta[0], dtype).value if beta else None
+        Block(self.builder, dtype, 0).merge(self.int64(source).value, self.int64(target).value, scale)
+
     def _address(self, buffer: BufferValue) -> Traced:
         return Traced(self.builder, self.builder.ptrtoint(buffer.pointer, I64), INT64)
 
@@ -611,6 +621,8 @@ _TYPED = {
     "product": _Function.product,
     "block": _Function.product_block,
     "transpose": _Function.transpose,
+    "copy_row": _Function.copy_row,
+    "merge": _Function.merge,
 }
 _COMPARISONS = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!="}
 _FLOAT_ARITHMETIC = {ast.Add: "fadd", ast.Sub: "fsub", ast.Mult: "fmul", ast.Div: "fdiv"}
@@ -659,8 +671,9 @@ def optimized_module(text: str, name: str) -> llvm.ModuleRef:
 def _optimized(assembly: str) -> llvm.ModuleRef:
     module = llvm.parse_assembly(assembly)
     module.verify()
-    tuning = llvm.create_pipeline_tuning_options(speed_level=3)
-    tuning.loop_vectorization = tuning.slp_vectorization = tuning.loop_interleaving = tuning.loop_unrolling = True
+    written_out = "block_head" in assembly  # register blocks are vectors already
+    tuning = llvm.create_pipeline_tuning_options(speed_level=1 if written_out else 3)
+    tuning.loop_vectorization = tuning.slp_vectorization = tuning.loop_interleaving = tuning.loop_unrolling = not written_out
     passes = llvm.create_pass_builder(_machine(near_addresses()), tuning)
     passes.getModulePassManager().run(module, passes)
     return module

@@ -165,10 +165,22 @@ class Partitioner:
         movement = node.op.access is Access.MOVEMENT
         if not self.fuse:
             return movement
+        if self.accumulates(node):
+            return False
         count, cost = self.weight_of(node)
         if count > DEFERRED_LIMIT:
             return False
         return cost <= CHEAP or self.uses.get(node.output, 0) <= 1
+
+    def accumulates(self, node: Node) -> bool:
+        """Is it a sum of a matrix product that nothing else reads, and of a value in memory? The product is added up there."""
+        if node.op.name not in ("add", "subtract") or len(node.inputs) != 2:
+            return False
+        for product, other in (node.inputs, node.inputs[::-1]):
+            group = self.home.get(product)
+            if group is not None and group.root is product.node and len(group.solids) == 1 and self.uses[product] == 1:
+                return other.shape == product.shape and storage(other) in self.home
+        return False
 
     def frontier(self, tensors: Iterable[Tensor]) -> dict[Tensor, None]:
         """The placed tensors and sources that computing `tensors` reads."""

@@ -58,8 +58,6 @@ def product(
         panel = 0
         step = b_step
         if wide < WIDTH or b_column != 1:
-            at_b = address(packed)
-            step = WIDTH
             done = 0
             if wide == WIDTH and b_step == 1:
                 done = index_div(depth, LANES) * LANES
@@ -68,11 +66,17 @@ def product(
                     for k in range(index_div(depth, LANES)):
                         there = address(packed) + SIZE * LANES * (k * WIDTH + part)
                         transpose_SUFFIX(at + SIZE * k * LANES, b_column, there, WIDTH)
+            if b_column == 1:
+                done = depth
+                for k in range(depth):
+                    copy_row_SUFFIX(at_b + SIZE * k * b_step, address(packed) + SIZE * k * WIDTH, wide)
             for k in range(done, depth):
                 for j in range(WIDTH):
                     packed[k * WIDTH + j] = zero
                 for j in range(wide):
                     packed[k * WIDTH + j] = source[k * b_step + (column + j) * b_column]
+            at_b = address(packed)
+            step = WIDTH
         elif rows >= 2 * ROWS and b_step != WIDTH:
             panel = address(packed)
         old = address(zeros)
@@ -95,11 +99,16 @@ def product(
                 )
                 for i in range(height):
                     at = (first + i) * c_row + column
+                    whole = index_div(wide, LANES)
                     if beta == zero:
-                        for j in range(wide):
+                        for part in range(whole):
+                            merge_SUFFIX(there + SIZE * (i * WIDTH + part * LANES), c + SIZE * (at + part * LANES))
+                        for j in range(whole * LANES, wide):
                             target[at + j] = edge[i * WIDTH + j]
                     else:
-                        for j in range(wide):
+                        for part in range(whole):
+                            merge_SUFFIX(there + SIZE * (i * WIDTH + part * LANES), c + SIZE * (at + part * LANES), beta)
+                        for j in range(whole * LANES, wide):
                             target[at + j] = edge[i * WIDTH + j] + beta * target[at + j]
                 first = first + height
         column = column + wide

@@ -55,6 +55,22 @@ def test_an_update_is_folded_into_the_product(groups):
     assert "float32(-0.5)" in source.text and "for i in" not in source.text
 
 
+def test_a_sum_of_products_is_added_up_in_place():
+    xs = [gf.placeholder(gf.float32, [4, 8], name=f"x{k}") for k in range(3)]
+    first, *others = (gf.matmul(x, x, transpose_a=True) for x in xs)
+    total = first
+    for product in others:
+        total = total + product
+    with gf.Session() as sess:
+        executable = sess.executable(gf.exp(total))
+        rng = np.random.default_rng(0)
+        values = [rng.standard_normal((4, 8)).astype(np.float32) / 4 for _ in xs]
+        found = sess.run(gf.exp(total), dict(zip(xs, values, strict=True)))
+    np.testing.assert_allclose(found, np.exp(sum(v.T @ v for v in values)), rtol=1e-5)
+    middle = executable.sources[1].text  # a call that adds, and no loop behind it
+    assert "float32(1.0), a," in middle and "float32(1.0), c," in middle and "for i in" not in middle
+
+
 def test_reductions_over_different_axes_part_with_a_reason(groups):
     x = gf.placeholder(gf.float32, [6, 8], name="x")
     y = gf.exp(x)
