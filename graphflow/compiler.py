@@ -1,26 +1,75 @@
-"""The compiler: a captured program in, an executable out."""
+"""The compiler: a captured program in, an executable out; from the cache, or through all stages."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from functools import cache as remembered
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from graphflow.codegen import cache
+from graphflow.codegen.history import Event
 from graphflow.ir.graph import Graph
 from graphflow.ir.program import Program
-from graphflow.link import link
 from graphflow.options import Options
 from graphflow.options import current as current_options
+from graphflow.runtime import programs
 from graphflow.runtime.executable import Executable
-from graphflow.stages import dump, run_stages
+from graphflow.runtime.launch import NOWHERE, LaunchProgram
 
 
 def compile_program(program: Program, options: Options | None = None, graph: Graph | None = None) -> Executable:
-    """The executable of a program."""
-    options = options or current_options()
-    stages = run_stages(program, options)
-    plan = link(stages, program)
-    addresses = [cache.load(s.text, f"group {s.kernel.group.number}: {s.kernel.name}") for s in stages.sources]
-    executable = Executable(program, plan, addresses, graph, lambda: stages)
-    if options.dump:
-        dump(executable, Path(options.dump))
+    """The executable of a captured program. One that has been compiled before comes from the cache and passes no stage."""
+    chosen = options or current_options()
+
+    @remembered
+    def stages() -> Any:
+        return import_module("graphflow.stages").run_stages(program, chosen)  # only now is the compiler itself imported
+
+    launches, addresses = _look_up(program, chosen, stages)
+    executable = Executable(program, launches, addresses, graph, stages)
+    if chosen.dump:
+        import_module("graphflow.stages").dump(executable, Path(chosen.dump))
     return executable
+
+
+def _look_up(program: Program, options: Options, stages: Callable[[], Any]) -> tuple[LaunchProgram, list[int]]:
+    """(launch program, addresses of its kernels): as stored, else through the stages, and then stored."""
+    started = time.perf_counter()
+    entry = programs.entry_of(program, options)
+    launches, problem = programs.load(entry, program) if entry is not None and not options.verify else (None, None)
+    addresses: list[int] = []
+    outcome = "disk"
+    if launches is not None:
+        found = [cache.find(launch.key, described(program, launch.node)) for launch in launches.launches]
+        addresses = [address for address in found if address is not None]
+        if len(addresses) < len(found):
+            launches = None
+    if launches is None:
+        outcome = "made"
+        sources = stages().sources
+        launches = import_module("graphflow.link").link(stages(), program)
+        addresses = [
+            cache.load(
+                source.text, f"group {source.kernel.group.number}: {source.kernel.name}, {described(program, launch.node)}"
+            )
+            for source, launch in zip(sources, launches.launches, strict=True)
+        ]
+        if entry is not None:
+            programs.store(entry, launches)
+    if entry is not None:
+        result = next(iter(program.results), None)
+        what = described(program, NOWHERE) if result is None else f"{result.name}, {result.location}"
+        seconds = time.perf_counter() - started
+        cache.record(Event("program", entry.name, what, outcome, seconds, entry.path.parent, entry.parts, problem))
+    return launches, addresses
+
+
+def described(program: Program, position: int) -> str:
+    """A node of a captured program by its name and line."""
+    if position == NOWHERE:
+        return "nothing"
+    node = program.nodes[position]
+    return f"{node.name}, {node.location}"

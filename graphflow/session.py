@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,6 @@ from graphflow.ops.state import Variable
 from graphflow.options import current as current_options
 from graphflow.runtime.executable import Executable
 from graphflow.runtime.variables import VariableStore
-from graphflow.stages import explain
 
 _local = threading.local()
 
@@ -98,7 +98,7 @@ class Session:
 
     def explain(self, fetches: Any, feed_dict: Mapping[Any, Any] | Sequence[Any] | None = None) -> str:
         """Every stage of compiling `fetches`, as text: program, passes, fusion groups with reasons, kernels, memory plan."""
-        return explain(self.executable(fetches, feed_dict))
+        return import_module("graphflow.stages").explain(self.executable(fetches, feed_dict))
 
     def executable(self, fetches: Any, feed_list: Mapping[Any, Any] | Sequence[Any] | None = None) -> Executable:
         """The compiled program for `fetches` and the tensors fed (by default the placeholders it needs)."""

@@ -4,23 +4,28 @@ A kernel is one pair of files in the cache folder, named by the hash of its sour
 `k_<hash>.o`, its object code behind a checksum. The folder's name is the hash of all else that object code depends on: the
 helpers' source, the versions of numba and LLVM, the processor and its features. Files are written under another name and
 renamed, so any number of processes may compile the same kernel at once; a file that does not check out is made anew.
+Launch programs are kept beside the kernels, by `runtime.programs`.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
-import tempfile
 import threading
 import time
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib import import_module
-from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from graphflow.codegen.files import seal, unseal, write_whole
+from graphflow.codegen.history import DESCRIPTION, Event, events, explain
 from graphflow.options import current as current_options
+
+__all__ = ["CacheStats", "clear", "explain", "folder", "load", "source_path", "stats"]
 
 _MAGIC = b"graphflow object 1\n"
 # The files whose text object code depends on: what kernels import, and how they are compiled.
@@ -33,13 +38,15 @@ _HELPERS = (
 
 @dataclass(frozen=True)
 class CacheStats:
-    """Kernels so far in this process: `compiled` by numba, `loaded` from the disk; `seconds` spent on either."""
+    """Kernels and programs so far in this process, compiled or loaded from the disk, and the seconds spent on kernels."""
 
     compiled: int = 0
     loaded: int = 0
     rebuilt: int = 0  # entries on disk that were damaged and made anew
     compile_seconds: float = 0.0
     load_seconds: float = 0.0
+    programs_built: int = 0  # went through the passes
+    programs_loaded: int = 0
     folder: str = ""
 
 
@@ -62,37 +69,93 @@ if hasattr(os, "register_at_fork"):
 
 
 def stats() -> CacheStats:
-    """What the kernel cache did so far in this process."""
+    """What the cache did so far in this process."""
     return replace(_cache.stats, folder=str(folder()))
 
 
+def record(event: Event) -> None:
+    """Remember an event for `explain`, and count it."""
+    names = {("kernel", "made"): "compiled", ("kernel", "disk"): "loaded"} | {
+        ("program", "made"): "programs_built", ("program", "disk"): "programs_loaded"
+    }  # fmt: skip
+    events.append(event)
+    name = names.get((event.kind, event.outcome))
+    if name is None:
+        return
+    with _cache.lock:
+        old = _cache.stats
+        changes: dict[str, Any] = {name: getattr(old, name) + 1}
+        if event.kind == "kernel":
+            spent = "compile_seconds" if event.outcome == "made" else "load_seconds"
+            changes[spent] = getattr(old, spent) + event.seconds
+        if event.problem is not None:
+            changes["rebuilt"] = old.rebuilt + 1
+        _cache.stats = replace(old, **changes)
+
+
+# --- where ------------------------------------------------------------------------------------------------------------------
+
+
 @lru_cache(maxsize=1)
-def environment_key() -> str:
-    """The hash of everything but the source that object code depends on."""
-    digest = hashlib.blake2b(digest_size=8)
+def environment() -> dict[str, str]:
+    """Everything but the source that object code depends on."""
     here = Path(__file__).parent
-    for name in _HELPERS:
-        digest.update((here / name).read_bytes())
-    for part in (version("numba"), *_objects().machine_parts()):
-        digest.update(repr(part).encode())
+    parts = {"kernel helpers' source": content_hash([here / name for name in _HELPERS])}
+    parts["numba's version"] = _numba_version()
+    return parts | _objects().machine_parts()
+
+
+@lru_cache(maxsize=2)
+def environment_key(compiler: str) -> str:
+    """The name of the folder of an environment and a compiler."""
+    digest = hashlib.blake2b(repr(sorted(environment().items())).encode(), digest_size=8)
+    return f"{digest.hexdigest()}-{compiler}"
+
+
+def content_hash(paths: list[Path]) -> str:
+    """The hash of files' content."""
+    digest = hashlib.blake2b(digest_size=8)
+    for path in paths:
+        digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
+def _numba_version() -> str:
+    """numba's version, without importing it or searching the metadata of packages, which takes 20 ms."""
+    spec = find_spec("numba")
+    if spec is None or spec.origin is None:
+        return "none"
+    path = Path(spec.origin).with_name("_version.py")
+    return hashlib.blake2b(path.read_bytes(), digest_size=4).hexdigest() if path.exists() else "unknown"
+
+
 def _objects() -> Any:
-    return import_module("graphflow.codegen.objects")  # LLVM takes 100 ms to import
+    return import_module("graphflow.codegen.objects")  # LLVM takes 40 ms to import
 
 
 def folder() -> Path:
-    """Where kernels of this environment are kept."""
-    root = current_options().cache
-    return (Path(root) if root else _user_cache()) / f"{environment_key()}-{current_options().compiler}"
+    """Where kernels and programs of this environment are kept."""
+    options = current_options()
+    return _root(options.cache) / environment_key(options.compiler)
 
 
-@lru_cache(maxsize=1)
-def _user_cache() -> Path:
-    from platformdirs import user_cache_dir
+@lru_cache(maxsize=4)
+def _root(chosen: str) -> Path:
+    if chosen:
+        return Path(chosen)
+    return Path(import_module("platformdirs").user_cache_dir("graphflow", appauthor=False))
 
-    return Path(user_cache_dir("graphflow", appauthor=False))
+
+def _folder_parts() -> dict[str, str]:
+    """What the name of the folder in use is the hash of."""
+    return {**environment(), "compiler": current_options().compiler}
+
+
+def describe_folder(place: Path) -> None:
+    """Write down what the name of a folder is the hash of, for `explain`."""
+    path = place / DESCRIPTION
+    if not path.exists():
+        write_whole(path, json.dumps(_folder_parts()).encode())
 
 
 def source_key(text: str) -> str:
@@ -105,42 +168,59 @@ def source_path(text: str) -> Path:
     return folder() / f"k_{source_key(text)}.py"
 
 
+# --- kernels ----------------------------------------------------------------------------------------------------------------
+
+
 def load(text: str, described: str = "a kernel", compiler: str = "") -> int:
     """The address of the native code of `text`, whose entry is the function `kernel`; `described` names it in errors.
 
     `compiler` is "direct" for texts that only our own compiler knows, whatever the options say; "assembly" for LLVM assembly.
     """
-    key = source_key(text)
-    place = (str(folder()), key)
-    found = _cache.addresses.get(place)
+    key, place = source_key(text), folder()
+    found = _cache.addresses.get((str(place), key))
     if found is not None:
+        record(Event("kernel", f"k_{key}", described, "memory", 0.0, place, {}))
         return found
     with _cache.lock:
-        found = _cache.addresses.get(place)
-        if found is None:
-            found = _cache.addresses[place] = _load(text, f"k_{key}", folder(), described, compiler)
-        return found
+        address, problem = _find(key, place, described)
+        return _make(text, f"k_{key}", place, described, compiler, problem) if address is None else address
 
 
-def _load(text: str, name: str, place: Path, described: str, compiler: str) -> int:
+def find(key: str, described: str = "a kernel") -> int | None:
+    """The address of a kernel that is in memory or on disk; None where it would have to be compiled."""
+    with _cache.lock:
+        return _find(key, folder(), described)[0]
+
+
+def _find(key: str, place: Path, described: str) -> tuple[int | None, str | None]:
+    """(address, None), or (None, what is wrong with the file, if there is one)."""
     started = time.perf_counter()
-    entry, problem = _read_object(place / f"{name}.o")
-    if entry is not None:
-        address = _objects().add_object(*entry)
-        seconds = time.perf_counter() - started
-        _cache.stats = replace(_cache.stats, loaded=_cache.stats.loaded + 1, load_seconds=_cache.stats.load_seconds + seconds)
-        return address
+    found = _cache.addresses.get((str(place), key))
+    if found is not None:
+        record(Event("kernel", f"k_{key}", described, "memory", 0.0, place, {}))
+        return found, None
+    body, problem = unseal(_MAGIC, place / f"k_{key}.o")
+    if body is None:
+        return None, problem
+    symbol, _, code = body.partition(b"\n")
+    address = _cache.addresses[str(place), key] = _objects().add_object(code, symbol.decode())
+    record(Event("kernel", f"k_{key}", described, "disk", time.perf_counter() - started, place, {}))
+    return address, None
+
+
+def _make(text: str, name: str, place: Path, described: str, compiler: str, problem: str | None) -> int:
+    started = time.perf_counter()
     source = text.replace("def kernel(", f"def {name}(").replace("@kernel(", f"@{name}(")
-    path = _write(place / (f"{name}.ll" if compiler == "assembly" else f"{name}.py"), source.encode())
+    path = write_whole(place / (f"{name}.ll" if compiler == "assembly" else f"{name}.py"), source.encode())
     code, symbol = _compile(source, name, str(path), described, compiler)
-    _write(place / f"{name}.o", _pack(code, symbol))
-    address = _objects().add_object(code, symbol)
+    write_whole(place / f"{name}.o", seal(_MAGIC, symbol.encode() + b"\n" + code))
+    describe_folder(place)
+    address = _cache.addresses[str(place), name.removeprefix("k_")] = _objects().add_object(code, symbol)
     seconds = time.perf_counter() - started
-    _cache.stats = replace(
-        _cache.stats,
-        compiled=_cache.stats.compiled + 1,
-        rebuilt=_cache.stats.rebuilt + (problem is not None),
-        compile_seconds=_cache.stats.compile_seconds + seconds,
+    record(
+        Event(
+            "kernel", name, described, "made", seconds, place, {**environment(), "compiler": current_options().compiler}, problem
+        )
     )
     return address
 
@@ -160,56 +240,10 @@ def _compile(source: str, name: str, path: str, described: str, compiler: str) -
     return import_module("graphflow.codegen.compile").compile_source(source, name, path, described)
 
 
-def _pack(code: bytes, symbol: str) -> bytes:
-    body = symbol.encode() + b"\n" + code
-    return _MAGIC + hashlib.sha256(body).hexdigest().encode() + b"\n" + body
-
-
-def _read_object(path: Path) -> tuple[tuple[bytes, str] | None, str | None]:
-    """((object code, symbol), None), or (None, what is wrong) for a damaged file, or (None, None) where there is none."""
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        return None, None
-    except OSError as error:
-        return None, str(error)
-    if not data.startswith(_MAGIC):
-        return None, "not an object file of graphflow"
-    checksum, _, body = data[len(_MAGIC) :].partition(b"\n")
-    if hashlib.sha256(body).hexdigest().encode() != checksum:
-        return None, "checksum differs"
-    symbol, _, code = body.partition(b"\n")
-    return (code, symbol.decode()), None
-
-
-def _write(path: Path, data: bytes) -> Path:
-    """Write a whole file or none: under another name, then renamed; a temporary folder where this one is closed."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".tmp")
-    except OSError:
-        fallback = _fallback_folder()
-        path = fallback / path.name
-        handle, temporary = tempfile.mkstemp(dir=fallback, prefix=path.stem, suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.replace(temporary, path)
-    except OSError:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
-    return path
-
-
-@lru_cache(maxsize=1)
-def _fallback_folder() -> Path:
-    return Path(tempfile.mkdtemp(prefix="graphflow-"))
-
-
 def clear(everything: bool = False) -> int:
-    """Delete the kernels on disk of this environment, or of all; the number of files deleted."""
+    """Delete the kernels and programs on disk of this environment, or of all; the number of files deleted."""
     place = folder().parent if everything else folder()
-    files = [p for p in place.rglob("k_*") if p.suffix in (".py", ".ll", ".o", ".tmp")]
+    files = [p for p in place.rglob("[kp]_*") if p.suffix in (".py", ".ll", ".o", ".program", ".tmp")]
     for path in files:
         path.unlink(missing_ok=True)
     return len(files)

@@ -54,9 +54,13 @@ def add_symbol(name: str, address: int) -> None:
     llvm.add_symbol(name, address)
 
 
-def machine_parts() -> tuple[Any, ...]:
+def machine_parts() -> dict[str, str]:
     """All of the machine that object code depends on."""
-    return llvm.llvm_version_info, llvm.get_host_cpu_name(), host_features(), platform.machine(), platform.system()
+    return {
+        "LLVM's version": ".".join(map(str, llvm.llvm_version_info)),
+        "processor": f"{llvm.get_host_cpu_name()} ({platform.machine()}, {platform.system()})",
+        "processor's features": host_features(),
+    }
 
 
 @cache
