@@ -183,27 +183,6 @@ class Block:
                 value = self.fma(keep, before, self.builder.fmul(scale, sums[r * vectors + v]))
                 self.store(value, c, self.times(r, c_row), v)
 
-    def inside(self, count: ir.Value, vector: int) -> ir.Value:
-        """Which lanes of a vector belong to the first `count` numbers of a row."""
-        lanes = self.shape.lanes
-        numbers = ir.VectorType(I64, lanes)
-        undefined = ir.Constant(numbers, ir.Undefined)
-        one = self.builder.insert_element(undefined, count, ir.Constant(I32, 0))
-        counts = self.builder.shuffle_vector(one, undefined, ir.Constant(ir.VectorType(I32, lanes), [0] * lanes))
-        return self.builder.icmp_signed("<", ir.Constant(numbers, [vector * lanes + k for k in range(lanes)]), counts)
-
-    def copy_row(self, source: ir.Value, target: ir.Value, count: ir.Value) -> None:
-        """Copy the first `count` numbers of a row as wide as a block, and put zeros behind them; the others are not read."""
-        lanes, builder = self.shape.lanes, self.builder
-        truths = ir.VectorType(ir.IntType(1), lanes)
-        kind = ir.FunctionType(self.vector, [self.vector.as_pointer(), truths, self.vector])
-        name = f"llvm.masked.load.v{lanes}{'f32' if self.size == 4 else 'f64'}.p0"
-        function = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
-        zero, start = ir.Constant(self.vector, [0.0] * lanes), ir.Constant(I64, 0)
-        for v in range(self.shape.vectors):
-            pointer = builder.bitcast(self.place(source, start, v * lanes), self.vector.as_pointer())
-            self.store(builder.call(function, [pointer, self.inside(count, v), zero]), target, start, v)
-
     def merge(self, source: ir.Value, target: ir.Value, beta: ir.Value | None) -> None:
         """target = beta * target + source for one vector of numbers; without `beta`, target = source."""
         start = ir.Constant(I64, 0)

@@ -560,10 +560,6 @@ class _Function:
         """transpose(source, source_row, target, target_row): a square of as many numbers as a vector has."""
         Block(self.builder, dtype, 0).transpose(*(self.int64(x).value for x in arguments))
 
-    def copy_row(self, dtype: np.dtype, arguments: Sequence[Any]) -> None:
-        """copy_row(source, target, count): a row as wide as a block, of which `count` numbers are there."""
-        Block(self.builder, dtype, 0).copy_row(*(self.int64(x).value for x in arguments))
-
     def merge(self, dtype: np.dtype, arguments: Sequence[Any]) -> None:
         """merge(source, target) copies a vector of numbers; merge(source, target, beta) adds beta times what was there."""
         source, target, *beta = arguments
@@ -621,7 +617,6 @@ _TYPED = {
     "product": _Function.product,
     "block": _Function.product_block,
     "transpose": _Function.transpose,
-    "copy_row": _Function.copy_row,
     "merge": _Function.merge,
 }
 _COMPARISONS = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!="}

@@ -66,15 +66,17 @@ def product(
                     for k in range(index_div(depth, LANES)):
                         there = address(packed) + SIZE * LANES * (k * WIDTH + part)
                         transpose_SUFFIX(at + SIZE * k * LANES, b_column, there, WIDTH)
+            whole = 0
             if b_column == 1:
-                done = depth
-                for k in range(depth):
-                    copy_row_SUFFIX(at_b + SIZE * k * b_step, address(packed) + SIZE * k * WIDTH, wide)
+                whole = index_div(wide, LANES)
             for k in range(done, depth):
-                for j in range(WIDTH):
-                    packed[k * WIDTH + j] = zero
-                for j in range(wide):
+                at = address(packed) + SIZE * k * WIDTH
+                for part in range(whole):
+                    merge_SUFFIX(at_b + SIZE * (k * b_step + part * LANES), at + SIZE * part * LANES)
+                for j in range(whole * LANES, wide):
                     packed[k * WIDTH + j] = source[k * b_step + (column + j) * b_column]
+                for j in range(wide, WIDTH):
+                    packed[k * WIDTH + j] = zero
             at_b = address(packed)
             step = WIDTH
         elif rows >= 2 * ROWS and b_step != WIDTH:
