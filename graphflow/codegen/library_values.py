@@ -37,16 +37,15 @@ def even_half(size: int) -> int:
     return rounded if rounded < size else half
 
 
+OWN_ELEMENTS = 750_000  # of the three matrices of a product: about what the second and third cache hold
+
+
 def product_of(rows: int, columns: int, depth: int) -> str:
-    """What computes a tile of a product: "own" (runtime.product) or "blas", as measured (docs/performance.md).
+    """What computes the tiles of a product: "own" (runtime.product) or "blas", as measured (docs/performance.md).
 
-    Ours packs only B, and that as it goes: faster until the rows of A outgrow the second cache.
+    Ours packs only B, and that as it goes: faster while the operands stay in the caches, and on small products above all.
     """
-    tile_rows, tile_columns = tile_shape(rows, columns, depth)
-    return "own" if 2 * tile_rows * tile_columns * depth <= OWN_FLOPS else "blas"
-
-
-OWN_FLOPS = 40_000_000  # of a tile
+    return "own" if rows * columns + rows * depth + columns * depth <= OWN_ELEMENTS else "blas"
 
 
 @dataclass(frozen=True)
