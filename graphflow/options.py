@@ -28,7 +28,7 @@ class Options:
     )
     verify: bool = _setting(False, "GRAPHFLOW_VERIFY", "Check the whole program after every pass.")
     dump: str = _setting("", "GRAPHFLOW_DUMP", "Folder that receives the text of every stage of every program compiled.")
-    cache: str = _setting("", "GRAPHFLOW_CACHE", "Folder of the kernel cache; the user's cache folder when empty.")
+    cache: str = _setting("", "GRAPHFLOW_CACHE", "Folder of the cache; that of the user when empty.")
     target: str = _setting("cpu", "GRAPHFLOW_TARGET", "Where kernels run: cpu.")
     compiler: str = _setting(
         "llvm",

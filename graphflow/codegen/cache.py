@@ -27,7 +27,7 @@ from graphflow.options import current as current_options
 
 __all__ = ["CacheStats", "clear", "explain", "folder", "load", "source_path", "stats"]
 
-_MAGIC = b"graphflow object 1\n"
+_MAGIC = b"graphflow object 2\n"
 # The files whose text object code depends on: what kernels import, and how they are compiled.
 _HELPERS = (
     *("tracing.py", "vector_math.py", "special_math.py", "integer_math.py", "bits.py"),
@@ -202,8 +202,9 @@ def _find(key: str, place: Path, described: str) -> tuple[int | None, str | None
     body, problem = unseal(_MAGIC, place / f"k_{key}.o")
     if body is None:
         return None, problem
-    symbol, _, code = body.partition(b"\n")
-    address = _cache.addresses[str(place), key] = _objects().add_object(code, symbol.decode())
+    head, _, code = body.partition(b"\n")
+    symbol, together = head.decode().split()
+    address = _cache.addresses[str(place), key] = _objects().add_object(code, symbol, bool(int(together)))
     record(Event("kernel", f"k_{key}", described, "disk", time.perf_counter() - started, place, {}))
     return address, None
 
@@ -213,9 +214,10 @@ def _make(text: str, name: str, place: Path, described: str, compiler: str, prob
     source = text.replace("def kernel(", f"def {name}(").replace("@kernel(", f"@{name}(")
     path = write_whole(place / (f"{name}.ll" if compiler == "assembly" else f"{name}.py"), source.encode())
     code, symbol = _compile(source, name, str(path), described, compiler)
-    write_whole(place / f"{name}.o", seal(_MAGIC, symbol.encode() + b"\n" + code))
+    together = _objects().is_self_contained(code)
+    write_whole(place / f"{name}.o", seal(_MAGIC, f"{symbol} {together:d}\n".encode() + code))
     describe_folder(place)
-    address = _cache.addresses[str(place), name.removeprefix("k_")] = _objects().add_object(code, symbol)
+    address = _cache.addresses[str(place), name.removeprefix("k_")] = _objects().add_object(code, symbol, together)
     seconds = time.perf_counter() - started
     record(
         Event(

@@ -57,11 +57,9 @@ def reason(event: Event) -> str:
     if not differing:
         return f"first time, no stored {event.kind} has its {'source' if event.kind == 'kernel' else 'operations'}"
     nearest = min(differing, key=len)
-    return (
-        "; ".join(nearest)
-        if nearest
-        else "it, or a kernel of it, was deleted or damaged, or another process made it at the same time"
-    )
+    if not nearest:
+        return "it, or a kernel of it, was deleted, or another process made it at the same time"
+    return "; ".join(nearest)
 
 
 def _differences(now: Mapping[str, str], then: Mapping[str, str]) -> list[str]:

@@ -39,9 +39,9 @@ def is_self_contained(code: bytes) -> bool:
     return kinds <= {_PC32}
 
 
-def add_object(code: bytes, symbol: str) -> int:
-    """The address of `symbol` after linking object code into this process."""
-    engine = _engine(is_self_contained(code))
+def add_object(code: bytes, symbol: str, together: bool) -> int:
+    """The address of `symbol` after linking object code into this process; `together` if it is self-contained."""
+    engine = _engine(together)
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
     address = engine.get_function_address(symbol)

@@ -28,6 +28,6 @@ def dependencies_first(roots: Iterable[Item], dependencies: Callable[[Item], Ite
         else:
             open_items.add(item)
             below = [d for d in dependencies(item) if d not in done]
-            assert not any(d in open_items for d in below), f"{item} depends on itself"
+            assert open_items.isdisjoint(below), f"{item} depends on itself"
             stack.extend(below[::-1])
     return order

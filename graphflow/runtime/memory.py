@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -36,19 +37,21 @@ class MemoryPlan:
 
 def plan_memory(ranges: Sequence[LiveRange]) -> MemoryPlan:
     """Largest first, each at the lowest place that is free for as long as it lives."""
-    placed: list[tuple[int, int, LiveRange]] = []
+    placed: list[tuple[int, int, int, int]] = []  # (start, end, first launch, last launch), by start
     offsets: dict[int, int] = {}
     for number in sorted(range(len(ranges)), key=lambda k: (-ranges[k].size, ranges[k].first, k)):
         r = ranges[number]
         size = rounded(r.size)
         start = 0
-        for low, high, _ in sorted((p for p in placed if overlaps(p[2], r)), key=lambda p: p[0]):
-            if start + size <= low:
-                break
-            start = max(start, high)
+        for low, high, first, last in placed:
+            if first <= r.last and r.first <= last:  # they live at the same time
+                if start + size <= low:
+                    break
+                if high > start:
+                    start = high
         offsets[number] = start
-        placed.append((start, start + size, r))
-    arena = max((high for _, high, _ in placed), default=0)
+        insort(placed, (start, start + size, r.first, r.last))
+    arena = max((high for _, high, _, _ in placed), default=0)
     return MemoryPlan(tuple(ranges), tuple(offsets[k] for k in range(len(ranges))), arena)
 
 
