@@ -11,12 +11,21 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib import import_module
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
 from graphflow.errors import DTypeError, ShapeError
+
+
+def _ml_dtypes() -> Any:
+    return import_module("ml_dtypes")  # takes 8 ms, and few programs need it
+
+
+def _finfo(dtype: DType) -> Any:
+    return (_ml_dtypes() if dtype.name == "bfloat16" else np).finfo(dtype.numpy)
+
 
 # --- element types -----------------------------------------------------------------------------------------------------
 
@@ -32,7 +41,7 @@ class DType:
     @cached_property
     def numpy(self) -> np.dtype[Any]:
         """The NumPy dtype of the values."""
-        return np.dtype(ml_dtypes.bfloat16) if self.name == "bfloat16" else np.dtype(self.name)
+        return np.dtype(_ml_dtypes().bfloat16) if self.name == "bfloat16" else np.dtype(self.name)
 
     @property
     def itemsize(self) -> int:
@@ -74,14 +83,14 @@ class DType:
         """The smallest finite value."""
         if self.is_bool:
             return False
-        return np.iinfo(self.numpy).min if self.is_integer else ml_dtypes.finfo(self.numpy).min
+        return np.iinfo(self.numpy).min if self.is_integer else _finfo(self).min
 
     @property
     def max(self) -> Any:
         """The largest finite value."""
         if self.is_bool:
             return True
-        return np.iinfo(self.numpy).max if self.is_integer else ml_dtypes.finfo(self.numpy).max
+        return np.iinfo(self.numpy).max if self.is_integer else _finfo(self).max
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, DType):

@@ -4,33 +4,33 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
+import threading
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
 
 
 def write_whole(path: Path, data: bytes) -> Path:
     """Write a file under another name, then rename it; into a temporary folder where its own is closed. Where it is now."""
+    own = f".{os.getpid()}-{threading.get_ident()}.tmp"  # no other thread writes under this name
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".tmp")
+        temporary = path.with_suffix(own)
+        temporary.write_bytes(data)
     except OSError:
-        fallback = _fallback_folder()
-        path = fallback / path.name
-        handle, temporary = tempfile.mkstemp(dir=fallback, prefix=path.stem, suffix=".tmp")
+        path = _fallback_folder() / path.name
+        temporary = path.with_suffix(own)
+        temporary.write_bytes(data)
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
         os.replace(temporary, path)
     except OSError:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
+        temporary.unlink(missing_ok=True)
     return path
 
 
 @lru_cache(maxsize=1)
 def _fallback_folder() -> Path:
-    return Path(tempfile.mkdtemp(prefix="graphflow-"))
+    return Path(import_module("tempfile").mkdtemp(prefix="graphflow-"))  # imports much
 
 
 def seal(magic: bytes, body: bytes) -> bytes:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from statistics import NormalDist
+from importlib import import_module
 
 import numpy as np
 
 _DIGAMMA_SHIFT = 10.0  # the asymptotic series below has 1e-16 relative error from here on
 _DIGAMMA_SERIES = (1 / 12, -1 / 120, 1 / 252, -1 / 240, 1 / 132, -691 / 32760, 1 / 12)
-_NORMAL = NormalDist()
 
 
 def elementwise_of(function: Callable[[float], float]) -> Callable[[np.ndarray], np.ndarray]:
@@ -44,11 +43,15 @@ def _erfinv(y: float) -> float:
     if abs(y) < 1e-9:
         return y * math.sqrt(math.pi) / 2
     tail = (1 - abs(y)) / 2
-    x = -_NORMAL.inv_cdf(tail) / math.sqrt(2) if tail > 0 else 0.0
+    x = -_inverse_normal(tail) / math.sqrt(2) if tail > 0 else 0.0
     for _ in range(2):
         error = math.erf(x) - abs(y) if abs(y) < 0.5 else (1 - abs(y)) - math.erfc(x)
         x -= error * math.sqrt(math.pi) / 2 * math.exp(x * x)
     return math.copysign(x, y)
+
+
+def _inverse_normal(p: float) -> float:
+    return import_module("statistics").NormalDist().inv_cdf(p)  # takes 5 ms to import, for an op that few use
 
 
 def _digamma(x: float) -> float:

@@ -156,8 +156,8 @@ class Binding:
     def _tell_slots(self) -> None:
         """Who fills which slot before a run, and who reads which after it."""
         executable, slots = self.executable, self.program.slots
-        self.large_feeds = [(n, s.index) for n, s in enumerate(slots) if s.kind == "feed" and self.sizes[n] > STAGED_BYTES]
-        self.variable_slots = [(n, executable.handle(s.index)) for n, s in enumerate(slots) if s.kind == "variable"]
+        self.large_feeds = [(n, s.number) for n, s in enumerate(slots) if s.kind == "feed" and self.sizes[n] > STAGED_BYTES]
+        self.variable_slots = [(n, executable.handle(s.number)) for n, s in enumerate(slots) if s.kind == "variable"]
         self.fresh_slots = [
             (n, self.shapes[n], s.dtype.numpy)
             for n, s in enumerate(slots)
@@ -201,7 +201,7 @@ class Binding:
         for number, slot in enumerate(self.program.slots):
             small = self.sizes[number] <= STAGED_BYTES
             if slot.kind == "constant":
-                slots[number] = native.address(self.program.constants[slot.index])
+                slots[number] = native.address(self.program.constants[slot.number])
             elif slot.kind == "counter":
                 slots[number] = native.address_of(counter)
             elif slot.kind == "errors":
@@ -210,7 +210,7 @@ class Binding:
                 memory = native.aligned_empty(self.shapes[number], slot.dtype.numpy)
                 slots[number] = native.address(memory)
                 if slot.kind == "feed":
-                    feeds.append((memory, ... if self.shapes[number] else (), slot.index))
+                    feeds.append((memory, ... if self.shapes[number] else (), slot.number))
                 else:
                     staged[number] = memory
         words = packed("q", [native.address_of(slots), native.address_of(pointers), native.address_of(errors), 0, 0])
@@ -222,7 +222,7 @@ class Binding:
     def _copier(self, k: int, staged: dict[int, np.ndarray]) -> Callable[[], Any]:
         """The function that gives a copy of result `k`, which is small: a scalar where it has no axes."""
         shape = self.result_shapes[k]
-        memory = staged[self.program.results[k].index].reshape(shape)
+        memory = staged[self.program.results[k].number].reshape(shape)
         return memory.copy if shape else partial(getitem, memory, ())
 
     # --- running -----------------------------------------------------------------------------------------------------------
@@ -292,7 +292,7 @@ class Binding:
         place = self.program.results[k]
         shape = self.result_shapes[k]
         if place.kind == "slot":
-            key = place.index
+            key = place.number
             if not shape:
                 if self.program.slots[key].shape == ():
                     return lambda fresh, arrays, store: fresh[key][()]
@@ -312,12 +312,12 @@ class Binding:
         """A copy of what was there before the run."""
         match place.kind:
             case "feed":
-                dtype = self.executable.feeds[place.index].dtype.numpy
-                return np.array(arrays[place.index], dtype=dtype, order="C", copy=True)
+                dtype = self.executable.feeds[place.number].dtype.numpy
+                return np.array(arrays[place.number], dtype=dtype, order="C", copy=True)
             case "variable":
-                return store.value(self.executable.handle(place.index)).copy()
+                return store.value(self.executable.handle(place.number)).copy()
             case "constant":
-                return self.program.constants[place.index].copy()
+                return self.program.constants[place.number].copy()
             case _:
                 return np.array(store.counter, np.uint32)
 
@@ -329,11 +329,11 @@ class Binding:
         used: set[int] = set()
         for (handle, shape), place in zip(self.executable.updated, self.program.updates, strict=True):
             if place.kind == "slot":
-                array = fresh[place.index].reshape(shape)
-                if place.index in used:
+                array = fresh[place.number].reshape(shape)
+                if place.number in used:
                     array = array.copy()
-                used.add(place.index)
-                pending.append((handle, array, place.index))
+                used.add(place.number)
+                pending.append((handle, array, place.number))
             elif place.kind != "in place":
                 pending.append((handle, aligned_copy(self._source(place, arrays, store).reshape(shape)), None))
         for handle, array, slot in pending:

@@ -6,7 +6,7 @@ captured program, so that the names and lines in messages are those of the graph
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,20 +16,18 @@ from graphflow.types import AnySize, DType, Shape
 NOWHERE = -1  # the position of what stands for no node of the captured program
 
 
-@dataclass(frozen=True)
-class Slot:
+class Slot(NamedTuple):
     """A buffer and where its memory comes from."""
 
     kind: str  # "feed", "variable", "constant", "counter", "output", "state", "arena", "errors"
     dtype: DType
     shape: Shape
     node: int = NOWHERE  # whose values it holds
-    index: int = 0  # which feed, which input (of a variable), which constant
+    number: int = 0  # which feed, which input (of a variable), which constant
     scratch: bool = False  # no tensor: partial results on the way to the node's
 
 
-@dataclass(frozen=True)
-class Launch:
+class Launch(NamedTuple):
     """One launch of a kernel: a row of the table that a run walks."""
 
     key: str  # the content hash of the kernel's source
@@ -44,16 +42,14 @@ class Launch:
     node: int  # the last node it computes
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """Where a result or a variable's next value is found after the launches."""
 
     kind: str  # "slot", "feed", "variable", "constant", "counter", or "in place": already written over the variable
-    index: int = 0
+    number: int = 0
 
 
-@dataclass(frozen=True, eq=False)
-class LaunchProgram:
+class LaunchProgram(NamedTuple):
     """Slots, launches in order, and where the results and the next values of variables are found."""
 
     slots: tuple[Slot, ...]

@@ -171,12 +171,12 @@ def encode(launches: LaunchProgram, entry: Entry) -> tuple[dict[str, Any], bytes
             continue
         constants.append([array.dtype.name, list(array.shape), len(blob)])
         blob += array.tobytes()
-    slots = [[s.kind, s.dtype.name, [size(d) for d in s.shape], s.node, s.index, s.scratch] for s in launches.slots]
+    slots = [[s.kind, s.dtype.name, [size(d) for d in s.shape], s.node, s.number, s.scratch] for s in launches.slots]
     rows = [
         [x.key, x.slots, [size(d) for d in x.dims], size(x.extent), size(x.elements), x.cost, x.step, x.library, x.checks, x.node]
         for x in launches.launches
     ]
-    places = [[[p.kind, p.index] for p in found] for found in (launches.results, launches.updates)]
+    places = [[[p.kind, p.number] for p in found] for found in (launches.results, launches.updates)]
     text = {"slots": slots, "launches": rows, "places": places, "constants": constants, "counts": launches.uses_counter}
     return text, bytes(blob)
 

@@ -100,11 +100,11 @@ def test_source_runs_as_plain_python(sess, rng, case):
     program = executable.launch_program
     for number, (slot, shape) in enumerate(zip(program.slots, binding.shapes, strict=True)):
         if slot.kind == "feed":
-            memory[number] = values[executable.feeds[slot.index]].copy()
+            memory[number] = values[executable.feeds[slot.number]].copy()
         elif slot.kind == "variable":
-            memory[number] = sess.run(executable.handle(slot.index))
+            memory[number] = sess.run(executable.handle(slot.number))
         elif slot.kind == "constant":
-            memory[number] = program.constants[slot.index].copy()
+            memory[number] = program.constants[slot.number].copy()
         elif slot.kind != "errors":
             memory[number] = np.zeros(shape, slot.dtype.numpy)
     for launch, source in zip(program.launches, executable.sources, strict=True):
@@ -112,7 +112,7 @@ def test_source_runs_as_plain_python(sess, rng, case):
         dims = [number_of(d, binding.values) for d in launch.dims]
         errors = run_in_python(source, arrays, dims, number_of(launch.extent, binding.values))
         assert not errors.any()
-    results = [memory[p.index].reshape(np.shape(e)) for p, e in zip(program.results, as_list(expected), strict=True)]
+    results = [memory[p.number].reshape(np.shape(e)) for p, e in zip(program.results, as_list(expected), strict=True)]
     for actual, wanted in zip(results, as_list(expected), strict=True):
         np.testing.assert_allclose(actual, wanted, rtol=1e-5, atol=1e-6)
 
