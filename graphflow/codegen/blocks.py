@@ -106,7 +106,7 @@ class Block:
 
     def fma(self, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
         kind = ir.FunctionType(self.vector, [self.vector] * 3)
-        name = f"llvm.fma.v{self.shape.lanes}{'f32' if self.size == 4 else 'f64'}"
+        name = f"llvm.fmuladd.v{self.shape.lanes}{'f32' if self.size == 4 else 'f64'}"
         function = self.builder.module.globals.get(name) or ir.Function(self.builder.module, kind, name)
         return self.builder.call(function, [a, b, c])
 

@@ -1,7 +1,7 @@
 """Kernels of the library ops, `matmul` and `scatter_add`: the one place where a target and an op meet.
 
-A matrix product is cut into tiles of the result, a tile a unit of parallel work: one call of a single-threaded BLAS by
-address, then the elementwise ops that follow it, while the tile is in the cache.
+A matrix product is cut into tiles of the result, a tile a unit of parallel work: one call of our own product or of a
+single-threaded BLAS by address, then the elementwise ops that follow it, while the tile is in the cache.
 """
 
 from __future__ import annotations
