@@ -12,8 +12,8 @@ from graphflow.codegen.emit import Source
 from graphflow.ir.program import Program
 from graphflow.ir.tensor import Node, Tensor
 from graphflow.loop.inline import storage
-from graphflow.loop.ir import Buffer, Kernel
-from graphflow.runtime.launch import NOWHERE, Launch, LaunchProgram, Place, Slot
+from graphflow.loop.ir import Buffer, Kernel, Role
+from graphflow.runtime.launch import NOWHERE, Launch, LaunchProgram, Merge, Place, Slot
 from graphflow.stages import Stages
 from graphflow.types import AnySize, int64
 
@@ -47,7 +47,8 @@ class _Linker:
         updates = tuple([self.next_value(variable, value) for variable, value in self.program.updates])
         counted = any(s.kind == "counter" for s in self.slots) or any(p.kind == "counter" for p in results + updates)
         constants = tuple([np.ascontiguousarray(t.attrs["value"].array) for t in self.constants])
-        return LaunchProgram(tuple(self.slots), launches, results, updates, constants, counted)
+        merges = tuple([merge for k, source in enumerate(sources) for merge in self.merges(source.kernel, k)])
+        return LaunchProgram(tuple(self.slots), launches, results, updates, constants, counted, merges)
 
     # --- launches ----------------------------------------------------------------------------------------------------------
 
@@ -100,6 +101,17 @@ class _Linker:
                 return number
         self.slots.append(Slot("errors", int64, (ERROR_WORDS,)))
         return len(self.slots) - 1
+
+    def merges(self, kernel: Kernel, launch: int) -> list[Merge]:
+        """The outputs that a kernel writes over its inputs: they have no slot of their own."""
+        found = []
+        targets = [b for b, role in zip(kernel.params, kernel.roles, strict=True) if role is Role.INOUT]
+        for tensor in kernel.group.outputs:
+            fitting = [b for b in targets if b.dtype == tensor.dtype and b.size == tensor.type.size]
+            if storage(tensor) not in self.of_tensor and fitting:
+                targets.remove(fitting[0])
+                found.append(Merge(self.positions.of(tensor.node), self.of_buffer[id(fitting[0])], launch))
+        return found
 
     # --- results -----------------------------------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from graphflow.ir.tensor import Tensor, set_operators
 from graphflow.ops.state import Variable
 from graphflow.options import current as current_options
 from graphflow.runtime.executable import Executable
+from graphflow.runtime.memory import MemoryReport
 from graphflow.runtime.variables import VariableStore
 
 _local = threading.local()
@@ -99,6 +100,28 @@ class Session:
     def explain(self, fetches: Any, feed_dict: Mapping[Any, Any] | Sequence[Any] | None = None) -> str:
         """Every stage of compiling `fetches`, as text: program, passes, fusion groups with reasons, kernels, memory plan."""
         return import_module("graphflow.stages").explain(self.executable(fetches, feed_dict))
+
+    def memory_plan(self, fetches: Any, feed_dict: Mapping[Any, Any] | None = None) -> MemoryReport:
+        """The memory that a run of `fetches` will need, before it runs: print it, or read its bytes.
+
+        It lists the buffers that share the arena with the launches they live through, and what is written in place. The
+        values of `feed_dict` are what will be fed, or tuples of their sizes: `memory_plan(train, {x: (512, 784), y: (512,)})`.
+        """
+        given = {self._feed_key(key): value for key, value in (feed_dict or {}).items()}
+        plan = self._plan(fetches, tuple(given), default_feeds=True)
+        shapes = []
+        for tensor in plan.order:
+            value = given.get(tensor, tensor.shape)
+            if not isinstance(value, tuple) or not all(isinstance(size, int) for size in value):
+                if tensor not in given:
+                    raise FeedError(
+                        f"the shape of {tensor.name} is not known",
+                        operands={"placeholder": tensor},
+                        rule="Give its sizes in feed_dict, as a tuple.",
+                    )
+                value = np.shape(value)
+            shapes.append(value)
+        return plan.executable.bind(tuple(shapes)).report()
 
     def executable(self, fetches: Any, feed_list: Mapping[Any, Any] | Sequence[Any] | None = None) -> Executable:
         """The compiled program for `fetches` and the tensors fed (by default the placeholders it needs)."""

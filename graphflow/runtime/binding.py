@@ -21,7 +21,7 @@ from graphflow.codegen.library_values import LIBRARY_VALUES, LibraryValue
 from graphflow.errors import ResourceError, ShapeError
 from graphflow.runtime import blas, native
 from graphflow.runtime.launch import Launch, Place, Slot
-from graphflow.runtime.memory import LiveRange, MemoryPlan, plan_memory
+from graphflow.runtime.memory import LiveRange, MemoryPlan, MemoryReport, plan_memory
 from graphflow.runtime.variables import VariableStore
 from graphflow.types import AnySize
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 REUSED_BYTES = 1 << 26  # results up to this size are kept for a later run, which takes them over if the caller let go of them
 STAGED_BYTES = 2048  # feeds and results up to this size are copied into the context: cheaper than asking for an address
-_OURS = 2  # references to an array that only its context holds: the local name, and the argument of getrefcount
 
 # The work of a kernel is estimated from its operations and bytes, at what one core with AVX2 did (docs/performance.md).
 OPERATION_NS = 0.035  # of one addition on one float32, vectorised; costs of ops are in additions
@@ -138,6 +137,31 @@ class Binding:
         self.brief &= not self.parallel and total < BRIEF_NS
         self.width = max((len(launch.slots) for launch in launches), default=1)
         self.table_address = native.address_of(rows)
+
+    def report(self) -> MemoryReport:
+        """The memory of a run."""
+        executable, slots = self.executable, self.program.slots
+        of_kind = lambda kind: sum(size for size, s in zip(self.sizes, slots, strict=True) if s.kind == kind)  # noqa: E731
+        written_over = [
+            f"{node.name} is written over {executable.slot_name(slots[merge.slot])} (launch {merge.launch})"
+            for merge in self.program.merges
+            if (node := executable.node(merge.node)) is not None
+        ]
+        copies = sum(
+            prod(shape) * tensor.dtype.itemsize
+            for shape, tensor, k in zip(self.result_shapes, executable.built.outputs, range(len(self.fetches)), strict=True)
+            if not self.is_handed_over(k)
+        )
+        variables = {executable.handle(s.number) for s in slots if s.kind == "variable"} | {h for h, _ in executable.updated}
+        return MemoryReport(
+            plan=self.memory,
+            feeds=sum(prod([self.evaluate(d) for d in t.shape]) * t.dtype.itemsize for t in executable.feeds),
+            variables=sum(prod([self.evaluate(d) for d in v.shape]) * v.dtype.itemsize for v in variables),
+            constants=sum(array.nbytes for array in self.program.constants),
+            results=of_kind("output") + copies,
+            next_values=of_kind("state"),
+            in_place=tuple(written_over),
+        )
 
     def work(self, launch: Launch) -> float:
         """The estimated time of a launch on one thread, in nanoseconds; too little for a library call."""
@@ -271,7 +295,7 @@ class Binding:
         fresh = context.staged.copy() if self.fresh_slots else context.staged
         for number, shape, dtype in self.fresh_slots:
             array = spare.pop(number, None)
-            if array is None or sys.getrefcount(array) > _OURS:
+            if array is None or _is_shared(array):
                 array = self._allocate(shape, dtype)
             slots[number] = native.address(array)
             fresh[number] = array
@@ -297,16 +321,22 @@ class Binding:
                 if self.program.slots[key].shape == ():
                     return lambda fresh, arrays, store: fresh[key][()]
                 return lambda fresh, arrays, store: fresh[key].reshape(())[()]
-            kept = self.program.slots[key].kind == "state" or self.sizes[key] <= STAGED_BYTES
-            if kept or place in self.program.results[:k]:
-                return lambda fresh, arrays, store: fresh[key].reshape(shape).copy()
-            return lambda fresh, arrays, store: fresh[key].reshape(shape)
+            if self.is_handed_over(k):
+                return lambda fresh, arrays, store: fresh[key].reshape(shape)
+            return lambda fresh, arrays, store: fresh[key].reshape(shape).copy()
 
         def fetch(fresh: dict[int, np.ndarray], arrays: Sequence[Any], store: VariableStore) -> Any:
             array = self._source(place, arrays, store)
             return array.reshape(shape) if shape else array.reshape(())[()]
 
         return fetch
+
+    def is_handed_over(self, k: int) -> bool:
+        """Does the caller get the very array that the kernels wrote as result `k`, and no copy?"""
+        place = self.program.results[k]
+        if place.kind != "slot" or place in self.program.results[:k]:
+            return False
+        return self.program.slots[place.number].kind == "output" and self.sizes[place.number] > STAGED_BYTES
 
     def _source(self, place: Place, arrays: Sequence[Any], store: VariableStore) -> np.ndarray:
         """A copy of what was there before the run."""
@@ -343,6 +373,15 @@ class Binding:
                 context.spare[slot] = old.reshape(self.shapes[slot])
         if self.program.uses_counter:
             store.counter += 1
+
+
+def _is_shared(array: np.ndarray) -> bool:
+    """Does anybody else have the memory of one of our arrays? All views of it, the caller's too, refer to the same base."""
+    return sys.getrefcount(array.base) > _REFERENCES
+
+
+_probe = native.aligned_empty((1,), np.dtype(np.float32))
+_REFERENCES = sys.getrefcount(_probe.base)  # to the base of an array that has no other view
 
 
 def aligned_copy(array: np.ndarray) -> np.ndarray:

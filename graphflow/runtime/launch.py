@@ -49,6 +49,14 @@ class Place(NamedTuple):
     number: int = 0
 
 
+class Merge(NamedTuple):
+    """A node whose values are written over those in a slot, which nobody reads any more."""
+
+    node: int
+    slot: int
+    launch: int
+
+
 class LaunchProgram(NamedTuple):
     """Slots, launches in order, and where the results and the next values of variables are found."""
 
@@ -58,3 +66,4 @@ class LaunchProgram(NamedTuple):
     updates: tuple[Place, ...]
     constants: tuple[np.ndarray, ...]
     uses_counter: bool
+    merges: tuple[Merge, ...]

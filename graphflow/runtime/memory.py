@@ -31,8 +31,45 @@ class MemoryPlan:
         total = sum(r.size for r in self.ranges)
         lines = [f"memory plan: arena of {self.arena_bytes:,} bytes for {len(self.ranges)} buffers of {total:,} bytes in sum"]
         for r, offset in sorted(zip(self.ranges, self.offsets, strict=True), key=lambda item: (item[0].first, item[1])):
-            lines.append(f"  {r.name:<32} launches {r.first:>3}-{r.last:<3} at {offset:>12,} + {r.size:,}")
+            lines.append(f"  at {offset:>12,} + {r.size:>12,}  launches {r.first:>3}-{r.last:<3}  {r.name}")
         return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class MemoryReport:
+    """The memory of a run, in bytes, as far as it is known before it: printed by `Session.memory_plan`."""
+
+    plan: MemoryPlan
+    feeds: int  # the caller's
+    variables: int  # values that the run reads or writes
+    constants: int
+    results: int  # arrays for the caller
+    next_values: int  # of variables that are not written in place; the values they replace serve the next run
+    in_place: tuple[str, ...]  # what is written over what
+
+    @property
+    def run(self) -> int:
+        """What the first run of these sizes allocates; later ones allocate the results that the caller keeps."""
+        return self.plan.arena_bytes + self.results + self.next_values
+
+    @property
+    def total(self) -> int:
+        """All that is alive at the end of a run, feeds included."""
+        return self.run + self.feeds + self.variables + self.constants
+
+    def __str__(self) -> str:
+        rows = {
+            "arena": self.plan.arena_bytes,
+            "results": self.results,
+            "next values": self.next_values,
+            "a run allocates": self.run,
+            "feeds": self.feeds,
+            "variables": self.variables,
+            "constants": self.constants,
+            "total": self.total,
+        }
+        lines = [f"{name:<16}{size:>16,} bytes" for name, size in rows.items()]
+        return "\n".join([*lines, *self.in_place, str(self.plan)])
 
 
 def plan_memory(ranges: Sequence[LiveRange]) -> MemoryPlan:

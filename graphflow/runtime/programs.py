@@ -25,7 +25,7 @@ from graphflow.codegen.library_values import LibraryValue
 from graphflow.ir.program import Program
 from graphflow.ir.tensor import Literal
 from graphflow.options import Options
-from graphflow.runtime.launch import Launch, LaunchProgram, Place, Slot
+from graphflow.runtime.launch import Launch, LaunchProgram, Merge, Place, Slot
 from graphflow.types import AnySize, Dim, DType, Size, SizeFunction, as_dtype
 
 MOST_CONSTANTS = 1 << 24  # bytes of constants that passes computed; a program with more is not stored
@@ -177,8 +177,8 @@ def encode(launches: LaunchProgram, entry: Entry) -> tuple[dict[str, Any], bytes
         for x in launches.launches
     ]
     places = [[[p.kind, p.number] for p in found] for found in (launches.results, launches.updates)]
-    text = {"slots": slots, "launches": rows, "places": places, "constants": constants, "counts": launches.uses_counter}
-    return text, bytes(blob)
+    text = {"slots": slots, "launches": rows, "places": places, "constants": constants, "merges": launches.merges}
+    return {**text, "counts": launches.uses_counter}, bytes(blob)
 
 
 def decode(text: dict[str, Any], blob: bytes, entry: Entry, program: Program) -> LaunchProgram:
@@ -203,7 +203,8 @@ def decode(text: dict[str, Any], blob: bytes, entry: Entry, program: Program) ->
         count = int(np.prod(shape, dtype=np.int64))
         constants.append(np.frombuffer(blob, dtype, count, start).reshape(shape).copy())
     results, updates = (tuple([Place(*place) for place in found]) for found in text["places"])
-    return LaunchProgram(tuple(slots), tuple(launches), results, updates, tuple(constants), text["counts"])
+    merges = tuple([Merge(*merge) for merge in text["merges"]])
+    return LaunchProgram(tuple(slots), tuple(launches), results, updates, tuple(constants), text["counts"], merges)
 
 
 def encode_size(size: AnySize | LibraryValue, dims: dict[Dim, int], growing: bool = False) -> Any:

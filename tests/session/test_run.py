@@ -51,6 +51,25 @@ def test_results_belong_to_the_caller(sess):
         assert (data == 1).all()
 
 
+@pytest.mark.parametrize("kept", [lambda a: a, lambda a: a[::2], lambda a: memoryview(a), lambda a: a.reshape(-1, 2).T])
+def test_results_survive_later_runs(sess, kept):
+    """A run takes over the memory of an earlier result only if nobody has it, or a view of it."""
+    x = gf.placeholder(gf.float32, [None], name="x")
+    flat = x + 1.0
+    call = sess.make_callable([flat, gf.reshape(flat, [2, -1])], [x])
+    for fetch in (0, 1):
+        results = [kept(call(np.full(4000, k, np.float32))[fetch]) for k in range(4)]
+        for k, result in enumerate(results):
+            assert (np.asarray(result) == k + 1).all()
+
+
+def test_memory_of_results_that_were_let_go_is_used_again(sess):
+    x = gf.placeholder(gf.float32, [None], name="x")
+    call = sess.make_callable([x + 1.0], [x])
+    data = np.ones(4000, np.float32)
+    assert len({call(data)[0].ctypes.data for _ in range(5)}) == 1
+
+
 def test_any_tensor_can_be_fed(sess):
     x = gf.placeholder(gf.float32, [None, 2], name="x")
     h = gf.exp(x)
