@@ -376,7 +376,9 @@ class _Function:
         if a.dtype.kind == "f":
             if kind not in _FLOAT_ARITHMETIC:
                 raise Unsupported(f"{kind.__name__} of {a.dtype}")
-            return Traced(self.builder, getattr(self.builder, _FLOAT_ARITHMETIC[kind])(a.value, b.value, flags=FLAGS), a.dtype)
+            # A quotient may not be reassociated: LLVM would take the division of a row's factor into the loop over the row.
+            flags = () if kind is ast.Div else FLAGS
+            return Traced(self.builder, getattr(self.builder, _FLOAT_ARITHMETIC[kind])(a.value, b.value, flags=flags), a.dtype)
         if kind not in _INTEGER_ARITHMETIC or (a.dtype == boolean and kind not in (ast.BitAnd, ast.BitOr, ast.BitXor)):
             raise Unsupported(f"{kind.__name__} of {a.dtype}")
         method = _INTEGER_ARITHMETIC[kind]

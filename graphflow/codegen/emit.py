@@ -321,8 +321,9 @@ class Emitter:
         self.depths.clear()
 
     def stores(self, items: Sequence[Store]) -> None:
-        """Stores of one loop body; what is read from a buffer that is written in place is read before anything is written."""
+        """Stores of one loop body; what is read from a buffer that is written too is read before anything is written."""
         written = {id(b) for b, role in zip(self.kernel.params, self.kernel.roles, strict=True) if role is Role.INOUT}
+        written |= {id(item.buffer) for item in items} if len(items) > 1 else set()
         if written:
             for e in walk([s.value for s in items]):
                 if isinstance(e, Load) and id(e.buffer) in written:

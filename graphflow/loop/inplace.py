@@ -70,10 +70,10 @@ def reads_in_place(kernel: Kernel, buffer: Buffer, output: Buffer) -> bool:
         return scale is not None and buffer.tensor not in operands and len(kernel.stages[0].stores) == 1
     steps = [(k, s) for k, st in enumerate(kernel.stages) for s in st.stores] + [(len(kernel.stages), s) for s in kernel.finals]
     writes = [(k, s) for k, s in steps if s.buffer is output]
-    if len(writes) != 1:
+    places = {_offset_key(write.offset) for _, write in writes}
+    if len(places) != 1:
         return False
-    at, write = writes[0]
-    place = _offset_key(write.offset)
+    at, (place,) = min(k for k, _ in writes), places
     for k, roots in _reads(kernel):
         for e in walk(roots):
             if isinstance(e, Load) and e.buffer is buffer and (k > at or _offset_key(e.index[0]) != place):

@@ -182,27 +182,67 @@ def stage(reductions: Sequence[Reduction], stores: Sequence[Store], reduced: Seq
     inner = [s for s in stores if any(id(a) in over for a, _ in s.offset.terms)]
     finals = [s for s in stores if s not in inner]
     placed = [(stage_of(s.value), s) for s in inner]
+    early = kept_early(reductions, placed, stage_of, over)
     count = 1 + max([*level.values(), *(k for k, _ in placed)], default=-1)
     stages: list[Stage] = []
     stored: dict[int, Expr] = {}  # values that an earlier stage wrote to memory: dear ones are read back
     for k in range(count):
-        rewritten = rewriter(stored)
+        rewritten = rewriter({**stored, **{id(s.value): loaded(s) for first, last, s in early if first < k <= last}})
         now = [s for at, s in placed if at == k]
         stages.append(
             Stage(
                 tuple(replace(r, value=rewritten(r.value)) for r in reductions if level[r.accumulator.number] == k),
-                tuple(replace(s, value=rewritten(s.value)) for s in now),
+                tuple(replace(s, value=rewritten(s.value)) for s in [*(s for first, _, s in early if first == k), *now]),
             )
         )
         for s in now:
-            if _is_dear(s.value) and s.value.dtype.compute == s.buffer.dtype:
-                stored[id(s.value)] = Load(s.buffer, (s.offset,), s.value.dtype)
+            if cost_along(s.value, over) > CHEAP and s.value.dtype.compute == s.buffer.dtype:
+                stored[id(s.value)] = loaded(s)
     return stages, finals
 
 
-def _is_dear(value: Expr) -> bool:
-    """Does computing a value again cost more than reading it?"""
-    return sum(REGISTRY[e.fn].cost for e in walk([value]) if isinstance(e, Call) and e.fn in REGISTRY) > CHEAP
+def loaded(store: Store) -> Load:
+    """What a store has written."""
+    return Load(store.buffer, (store.offset,), store.value.dtype)
+
+
+def kept_early(
+    reductions: Sequence[Reduction], placed: Sequence[tuple[int, Store]], stage_of: Callable[[Expr], int], over: set[int]
+) -> list[tuple[int, int, Store]]:
+    """(first stage, last stage, store) of dear values that a reduction computes and later stages need again.
+
+    They wait where the result of the last stage will be: softmax writes its exponentials there when it sums them.
+    """
+    costs = {id(e): (cost_along(e, over), e) for e in walk([r.value for r in reductions]) if isinstance(e, Call)}
+    found: dict[int, tuple[int, int, Store]] = {}
+    for at, store in placed:
+        parts = walk([store.value])
+        if at == 0 or any(isinstance(e, Load) and e.buffer is store.buffer for e in parts):
+            continue  # or it adds to what is there
+        shared = [costs[id(e)] for e in parts if id(e) in costs and e.dtype.compute == store.buffer.dtype]
+        again = [(c, e) for c, e in shared if c > CHEAP and stage_of(e) < at and has_place(e, store.offset)]
+        if again:
+            _, value = max(again, key=lambda pair: pair[0])
+            if id(value) not in found or found[id(value)][1] < at:
+                found[id(value)] = (stage_of(value), at, Store(store.buffer, store.offset, value))
+    return list(found.values())
+
+
+def has_place(value: Expr, offset: Offset) -> bool:
+    """Is there an element at `offset` for each element of `value`?"""
+    placed = {id(atom) for atom, _ in offset.terms}
+    return all(id(e) in placed for e in walk([value]) if isinstance(e, Axis))
+
+
+def cost_along(value: Expr, over: set[int]) -> float:
+    """The cost of one element of a value in a loop over the axes `over`: what is the same for all elements costs nothing."""
+    varies: set[int] = set()
+    cost = 0.0
+    for e in walk([value]):
+        if id(e) in over or any(id(part) in varies for part in children(e)):
+            varies.add(id(e))
+            cost += REGISTRY[e.fn].cost if isinstance(e, Call) and e.fn in REGISTRY else 0.0
+    return cost
 
 
 def make_kernel(

@@ -26,7 +26,6 @@ def kernel(buffers, dims, begin, end):
             in0_at_1 = in0[at + i1_1]
             exp = exp_f32((in0_at_1 - where))
             reduce_sum = reduce_sum + exp
+            out1[at + i1_1] = exp
         for i1_2 in range(10):
-            in0_at_2 = in0[at + i1_2]
-            exp_1 = exp_f32((in0_at_2 - where))
-            out1[at + i1_2] = exp_1 / reduce_sum
+            out1[at + i1_2] = out1[at + i1_2] / reduce_sum
