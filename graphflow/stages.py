@@ -19,6 +19,7 @@ from graphflow.loop.inplace import run_in_place
 from graphflow.loop.ir import Buffer, FusionGroup, Kernel
 from graphflow.loop.library import lower_library
 from graphflow.loop.partition import partition
+from graphflow.loop.scatter import checks_first
 from graphflow.options import Options
 from graphflow.options import current as current_options
 from graphflow.passes import PassRecord, run_passes
@@ -62,6 +63,7 @@ def lower(groups: tuple[FusionGroup, ...], program: Program, options: Options) -
     for group in groups:
         low: Callable[..., list[Kernel]] = lower_library if group.kind == "library" else lower_group
         kernels.extend(low(group, buffer_of, scratch))
+    kernels = checks_first(kernels)
     return tuple(kernels if "inplace" in options.disable else run_in_place(kernels, program))
 
 

@@ -412,21 +412,31 @@ class Emitter:
                 self.line(f"{name} = scratch_{scalar.SUFFIX[r.accumulator.dtype.name]}({LANE_TILE}, {scope})")
                 scope += 1
         with self.loop(f"for {unit} in range(begin, end):", (), ()):
-            if kernel.rows:
-                self.line(f"tile = index_mod({unit}, {self.dim(tiles)})")
+            tile = unit
+            if kernel.rows and tiles == 1:
+                self.unravel(unit, kernel.rows)
+            elif kernel.rows:
+                tile = self.fresh("tile")
+                self.line(f"{tile} = index_mod({unit}, {self.dim(tiles)})")
                 row = self.fresh("row")
                 self.line(f"{row} = index_div({unit}, {self.dim(tiles)})")
                 self.unravel(row, kernel.rows)
+            if tiles == 1:
+                start, count = "0", self.dim(lane.extent)
             else:
-                self.line(f"tile = {unit}")
-            self.line(f"start = tile * {LANE_TILE}")
-            self.line(f"count = min({LANE_TILE}, {self.dim(lane.extent)} - start)")
+                start, count = self.fresh("start"), str(LANE_TILE)
+                self.line(f"{start} = {tile} * {LANE_TILE}")
+                if not isinstance(lane.extent, int) or lane.extent % LANE_TILE:
+                    count = self.fresh("count")
+                    self.line(f"{count} = min({LANE_TILE}, {self.dim(lane.extent)} - {start})")
 
             @contextmanager
             def lanes() -> Iterator[str]:
-                lane_name, position = self.fresh("lane"), self.fresh(lane.name)
-                with self.loop(f"for {lane_name} in range(count):", (lane,), [position]) as region:
-                    region.lines.append(f"{position} = start + {lane_name}")
+                lane_name = self.fresh("lane")
+                position = lane_name if start == "0" else self.fresh(lane.name)
+                with self.loop(f"for {lane_name} in range({count}):", (lane,), [position]) as region:
+                    if position != lane_name:
+                        region.lines.append(f"{position} = {start} + {lane_name}")
                     for number, array in arrays.items():
                         if number in self.accumulator_text:
                             self.accumulator_text[number] = f"{array}[{lane_name}]"

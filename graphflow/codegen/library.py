@@ -1,4 +1,4 @@
-"""Kernels of the library ops, `matmul` and `scatter_add`: the one place where a target and an op meet.
+"""Kernels of the library ops, matrix products and scatters: the one place where a target and an op meet.
 
 A matrix product is cut into tiles of the result, a tile a unit of parallel work: one call of our own product or of a
 single-threaded BLAS by address, then the elementwise ops that follow it, while the tile is in the cache.
@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from graphflow.codegen import scalar
 from graphflow.codegen.emit import Emitter, Source
 from graphflow.codegen.library_values import LibraryValue
+from graphflow.codegen.scatter import emit_check, emit_scatter
 from graphflow.ir.scalar import Axis, as_index
 from graphflow.ir.tensor import Node, Tensor
 from graphflow.loop.ir import Kernel, Offset, Role
@@ -24,7 +25,7 @@ def emit_library(kernel: Kernel) -> Source:
     """The source of a library kernel."""
     root = kernel.group.root
     assert root is not None
-    return _EMITTERS[root.op.name](kernel, root)
+    return _EMITTERS[kernel.form](kernel, root)
 
 
 def emit_matmul(kernel: Kernel, root: Node) -> Source:
@@ -89,35 +90,4 @@ def batch_offset(tensor: Tensor, batch_axes: Sequence[Axis]) -> Offset:
     return flat_offset([*index, as_index(0), as_index(0)], tensor.shape)
 
 
-def emit_scatter_add(kernel: Kernel, root: Node) -> Source:
-    """zeros, then out[indices[n], j] += updates[n, j]; the inner axes are the parallel ones, so no two units write one place."""
-    emitter = Emitter(kernel)
-    indices = root.inputs[0]
-    size = root.type.shape[0]
-    inner = product(root.type.shape[1:])
-    count = product(indices.shape)
-    index_name, update_name, out_name = (emitter.params[id(b)] for b in kernel.operands)
-    dim, line = emitter.dim, emitter.line
-    dtype = root.type.dtype
-
-    def element(text: str) -> str:
-        return f"load_{'f16' if dtype.name == 'float16' else 'bf16'}({text})" if dtype.bits == 16 and dtype.is_floating else text
-
-    total = emitter.combine(
-        "add", dtype, element(f"{out_name}[place * {dim(inner)} + j]"), element(f"{update_name}[n * {dim(inner)} + j]")
-    )
-    zero = scalar.literal(0, dtype)
-    if dtype.bits == 16 and dtype.is_floating:
-        half = "f16" if dtype.name == "float16" else "bf16"
-        total, zero = f"store_{half}({total})", f"store_{half}({zero})"
-    line(f"for i in range({dim(size)}):")
-    line("    for j in range(begin, end):")
-    line(f"        {out_name}[i * {dim(inner)} + j] = {zero}")
-    line(f"for n in range({dim(count)}):")
-    line(f"    place = checked_index(int64({index_name}[n]), {dim(size)}, errors, 1)")
-    line("    for j in range(begin, end):")
-    line(f"        {out_name}[place * {dim(inner)} + j] = {total}")
-    return Source(emitter.text(), tuple(emitter.dims), inner, kernel)
-
-
-_EMITTERS: dict[str, Callable[[Kernel, Node], Source]] = {"matmul": emit_matmul, "scatter_add": emit_scatter_add}
+_EMITTERS: dict[str, Callable[[Kernel, Node], Source]] = {"matmul": emit_matmul, "check": emit_check, "scatter": emit_scatter}

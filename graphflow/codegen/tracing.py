@@ -75,13 +75,13 @@ class Traced:
         """The result of the builder's method `spelling`."""
         return Traced(self.builder, getattr(self.builder, spelling)(*operands), dtype or self.dtype)
 
-    def call(self, intrinsic: str, *others: Any) -> Traced:
+    def call(self, intrinsic: str, *others: Any, flags: tuple[str, ...] = ()) -> Traced:
         """The result of LLVM's intrinsic function, overloaded on this dtype alone."""
         operands = [self.value, *(self.like(other).value for other in others)]
         function = self.builder.module.declare_intrinsic(
             f"llvm.{intrinsic}", [llvm_type(self.dtype)], ir.FunctionType(operands[0].type, [operands[0].type] * len(operands))
         )
-        return Traced(self.builder, self.builder.call(function, operands), self.dtype)
+        return Traced(self.builder, self.builder.call(function, operands, fastmath=flags), self.dtype)
 
     def arithmetic(self, other: Any, on_floats: str, on_signed: str, on_unsigned: str, swapped: bool = False) -> Traced:
         left, right = self.value, self.like(other).value
@@ -290,13 +290,13 @@ def as_type(literal: float, dtype: np.dtype) -> Scalar:
     return dtype.type(literal)
 
 
-def intrinsic(spelling: str, reference: Callable[..., Any], result: str) -> Callable[..., Any]:
+def intrinsic(spelling: str, reference: Callable[..., Any], result: str, flags: tuple[str, ...] = ()) -> Callable[..., Any]:
     """The operation that LLVM calls `spelling` and NumPy computes by `reference`; its docstring is `result`."""
 
     def operation(x: Scalar, *others: Scalar) -> Scalar:
         if is_traced(x, *others):
             first, *rest = same(x, *others)
-            return first.call(spelling, *rest)
+            return first.call(spelling, *rest, flags=flags)
         return reference(x, *others)
 
     operation.__doc__ = f"{result}: llvm.{spelling}."
@@ -310,8 +310,9 @@ round_up = intrinsic("ceil", np.ceil, "The smallest integer not below the operan
 round_to_zero = intrinsic("trunc", np.trunc, "The operand without its fraction")
 round_to_even = intrinsic("roundeven", np.rint, "The nearest integer, the even one of two")
 with_sign_of = intrinsic("copysign", np.copysign, "The first operand's magnitude with the second's sign")
-greater = intrinsic("maximum", np.maximum, "The greater operand, NaN if either is (0.0 > -0.0); reductions vectorise with it")
-lesser = intrinsic("minimum", np.minimum, "The lesser operand, NaN if either is (-0.0 < 0.0); reductions vectorise with it")
+# Of two zeros either may come out, as in NumPy: to tell them apart took half the time, and a branch at the end of a reduction.
+greater = intrinsic("maximum", np.maximum, "The greater operand, NaN if either is; reductions vectorise with it", ("nsz",))
+lesser = intrinsic("minimum", np.minimum, "The lesser operand, NaN if either is; reductions vectorise with it", ("nsz",))
 
 
 def bits_of(x: Scalar, signed: bool = True) -> Scalar:

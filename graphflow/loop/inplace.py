@@ -24,7 +24,7 @@ def run_in_place(kernels: Sequence[Kernel], program: Program) -> list[Kernel]:
     committed = {storage(value): variable for variable, value in program.updates}
     sources = {storage(value) for _, value in program.updates if storage(value).op.access.name == "SOURCE"}
     last_read = {id(b): k for k, kernel in enumerate(result) for b in kernel.params}
-    last_failing = max((k for k, kernel in enumerate(result) if kernel.checks or kernel.group.fails), default=-1)
+    last_failing = max((k for k, kernel in enumerate(result) if kernel.checks), default=-1)
     for k in range(len(result)):
         for output in [b for b, role in zip(result[k].params, result[k].roles, strict=True) if role is Role.OUTPUT]:
             tensor = output.tensor
@@ -63,6 +63,10 @@ def _may_overwrite(
 def reads_in_place(kernel: Kernel, buffer: Buffer, output: Buffer) -> bool:
     """Does the kernel read each element of `buffer` only where, and before, it writes `output`?"""
     root = kernel.group.root
+    if kernel.form == "scatter":
+        return kernel.operands[0] is buffer and not any(
+            isinstance(e, Load) and e.buffer is buffer for s in kernel.stages[0].stores for e in walk([s.value, s.offset])
+        )
     if root is not None:
         # BLAS overwrites its result at once; only `c + alpha * product` over c is safe.
         scale = update_scale(kernel.group, root) if root.op.name == "matmul" and len(kernel.group.outputs) == 1 else None

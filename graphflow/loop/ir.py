@@ -45,11 +45,6 @@ class FusionGroup:
     def remark(self) -> str:
         return "; ".join(self.remarks) or "nothing else reads or feeds it"
 
-    @property
-    def fails(self) -> bool:
-        """Can a run fail in it?"""
-        return any(node.op.fails for node in self.members)
-
 
 class Role(Enum):
     """What a kernel does with a buffer."""
@@ -112,7 +107,7 @@ class Kernel:
     """Loops over a domain; `extent` units of parallel work."""
 
     name: str
-    form: str  # "map", "row", "column", "chunk", "across"
+    form: str  # "map", "row", "column", "chunk", "across"; of library groups "matmul", "check", "scatter"
     params: tuple[Buffer, ...]
     roles: tuple[Role, ...]
     rows: tuple[Axis, ...]

@@ -13,15 +13,19 @@ from graphflow.ir.tensor import Node, Tensor
 from graphflow.loop.inline import scalar_constant, storage
 from graphflow.loop.ir import Buffer, FusionGroup, Kernel, Role, Stage
 from graphflow.loop.lower import _Lowering, make_kernel, store_of
+from graphflow.loop.partition import COMPUTED_INSIDE
+from graphflow.loop.scatter import lower_scatter
 from graphflow.types import AnySize, DType
 
 
 def lower_library(
     group: FusionGroup, buffers: Callable[[Tensor], Buffer], scratch: Callable[[str, DType, AnySize], Buffer]
 ) -> list[Kernel]:
-    """The kernel of a library group: its node, then its elementwise followers as stores."""
+    """The kernels of a library group: its node, then its elementwise followers as stores."""
     root = group.root
     assert root is not None
+    if root.op.name in COMPUTED_INSIDE:
+        return lower_scatter(group, root, buffers)
     raw = raw_result(group, root, buffers, scratch)
     inner = lambda tensor: raw if tensor is root.output else buffers(tensor)  # noqa: E731
     lowering = _Lowering(group, inner)
@@ -29,10 +33,9 @@ def lower_library(
     operands = (*(buffers(storage(t)) for t in root.inputs), raw)
     kernel = make_kernel(group, root.op.name, lowering.domain, [], [], [Stage((), tuple(followers))], [], 1, ())
     params = list(dict.fromkeys([*operands[:-1], *kernel.params, raw]))
-    checks = (root,) if root.op.fails else ()
     written = {id(s.buffer) for s in followers} | {id(raw)}
     roles = tuple(Role.OUTPUT if id(b) in written else Role.INPUT for b in params)
-    return [replace(kernel, params=tuple(params), roles=roles, checks=checks, operands=operands)]
+    return [replace(kernel, params=tuple(params), roles=roles, operands=operands)]
 
 
 def raw_result(

@@ -22,6 +22,7 @@ CHEAP = 3.0  # additions: recomputing this much costs less than a store and a lo
 DEFERRED_LIMIT = 40  # ops: longer chains are cut, so that no expression grows without bound
 CHUNK = 4096  # elements of a full reduction that one unit of work sums; smaller ones are one unit
 FOLLOWED = frozenset({"matmul"})  # library kernels that compute elementwise ops on their result while it is in the cache
+COMPUTED_INSIDE = {"scatter_add": 1, "scatter_add_to": 2}  # the operand of which such a kernel computes each element itself
 CANDIDATES = 6  # groups tried for a node before it gets its own
 
 
@@ -109,7 +110,7 @@ class Partitioner:
             for tensor in node.inputs:
                 self.uses[tensor] = self.uses.get(tensor, 0) + 1
             if node.op.access is Access.OPAQUE:
-                self.required.update(storage(t) for t in node.inputs)
+                self.required.update(storage(t) for t in in_memory(node))
         for tensor in self.program.results:
             self.uses[tensor] = self.uses.get(tensor, 0) + 1
             self.required.add(storage(tensor))
@@ -126,7 +127,7 @@ class Partitioner:
             case Access.SOURCE:
                 self.sources.update(node.outputs)
             case Access.OPAQUE:
-                for tensor in node.inputs:
+                for tensor in in_memory(node):
                     self.need(tensor)
                 self.place_library(node)
             case Access.REDUCTION:
@@ -231,8 +232,26 @@ class Partitioner:
         group.solids.append(node)
         group.index[node.output] = group.domain
         self.home[node.output] = group
-        for tensor in node.inputs:
+        for tensor in in_memory(node):
             self.read(group, storage(tensor))
+        if node.op.name in COMPUTED_INSIDE:
+            operand = node.inputs[COMPUTED_INSIDE[node.op.name]]
+            if not self.may_compute_inside(operand, in_memory(node)):
+                self.need(operand)
+            self.settle(operand, group)
+
+    def may_compute_inside(self, tensor: Tensor, others: Sequence[Tensor]) -> bool:
+        """May a library kernel compute elements of `tensor`: without failing, or reading what it may be written over?"""
+        taken = {storage(t) for t in others}
+        stack, seen = [tensor], set()
+        while stack:
+            current = stack.pop()
+            if current in taken or current.op.fails:
+                return False
+            if current not in seen and current not in self.home and current not in self.sources:
+                seen.add(current)
+                stack.extend(current.inputs)
+        return True
 
     def candidates(self, node: Node) -> list[_Group]:
         leaves = self.frontier(node.inputs)
@@ -407,6 +426,12 @@ class Partitioner:
             group.deps.add(home)
 
 
+def in_memory(node: Node) -> tuple[Tensor, ...]:
+    """The operands that a library kernel reads from memory."""
+    inside = COMPUTED_INSIDE.get(node.op.name)
+    return tuple(t for k, t in enumerate(node.inputs) if k != inside)
+
+
 def depends(group: _Group, on: _Group) -> bool:
     """Does `group` need, directly or not, a result of `on`?"""
     stack, seen = [group], {group}
@@ -439,12 +464,13 @@ def finish(partitioner: Partitioner) -> tuple[FusionGroup, ...]:
             t: None
             for node in members
             for t in node.inputs
-            if t.node not in members and (scalar_constant(t) is None or node is group.root)
+            if t.node not in members and (scalar_constant(t) is None or (node is group.root and t in in_memory(node)))
         }
         missing = [t for t in reads if t in partitioner.home and t not in partitioner.home[t].outputs]
         assert not missing, f"group {group.number} reads {missing}, which nobody writes"
         if group.root is not None:
-            reads = {**{storage(t): None for t in group.root.inputs}, **{t: None for t in reads if t not in group.root.inputs}}
+            operands = in_memory(group.root)
+            reads = {**{storage(t): None for t in operands}, **{t: None for t in reads if t not in operands}}
         result.append(
             FusionGroup(
                 len(result),
@@ -468,7 +494,7 @@ def inlined_below(group: _Group, node: Node) -> list[Node]:
     def below(current: Node) -> list[Node]:
         return [t.node for t in current.inputs if t.node in group.inlined]
 
-    return [] if node is group.root else dependencies_first(below(node), below)
+    return dependencies_first(below(node), below)
 
 
 def partition(program: Program, *, fuse: bool = True, max_group: int = 160) -> tuple[FusionGroup, ...]:

@@ -13,8 +13,8 @@ from graphflow.ir import scalar as s
 from graphflow.ir.op import Access, as_tensor_or_none, convert_to_tensor
 from graphflow.ir.tensor import Tensor
 from graphflow.ops.declare import check_axis, check_size, composition, op, public, require_equal
-from graphflow.ops.logic import cast, equal, less, where, zero_of
-from graphflow.ops.movement import iota, reshape, reshape_, slice_, transpose
+from graphflow.ops.logic import cast, equal, greater_equal, less, logical_and, where, zero_of
+from graphflow.ops.movement import iota, pad_, reshape, reshape_, slice_, transpose
 from graphflow.ops.reductions import reduce_sum
 from graphflow.ops.shapes import never_negative, shape_tuple, sizes_of
 from graphflow.ops.source import size_value
@@ -75,7 +75,7 @@ def _gather_vjp(g: Tensor, out: Tensor, params: Tensor, indices: Tensor, axis: i
     if batch_dims:
         rows = reshape(iota(size=product(batch), dtype=int64) * _number(size), (*batch, *(1,) * count))
         indices = cast(indices, int64) + rows
-    total = scatter_add(indices, updates, size=product(batch) * size)
+    total = scatter_add(indices, updates, size=product(batch) * size, drop=False)
     tail = total.shape[1:]
     total = reshape(total, (*batch, size, *tail))
     order = (*range(batch_dims), *range(batch_dims + 1, batch_dims + 1 + len(middle)), batch_dims)
@@ -89,16 +89,23 @@ def _number(size: AnySize) -> Any:
     return size if isinstance(size, int) else size_value(size=size)
 
 
-def _scatter_reference(indices: np.ndarray, updates: np.ndarray, *, size: int) -> np.ndarray:
+def _scatter_reference(indices: np.ndarray, updates: np.ndarray, *, size: int, drop: bool) -> np.ndarray:
+    base = np.zeros((size, *updates.shape[indices.ndim :]), updates.dtype)
+    return _scatter_to_reference(base, indices, updates, drop=drop)
+
+
+def _scatter_to_reference(base: np.ndarray, indices: np.ndarray, updates: np.ndarray, *, drop: bool) -> np.ndarray:
+    size = base.shape[0]
+    if drop:
+        inside = (indices >= 0) & (indices < size)
+        indices, updates = indices[inside], updates[inside]
     _check_range(indices, size, "scatter_add")
-    result = np.zeros((size, *updates.shape[indices.ndim :]), updates.dtype)
+    result = base.copy()
     np.add.at(result, indices, updates)
     return result
 
 
-@op(access=Access.OPAQUE, reference=_scatter_reference, fails=True, linear=True)
-def scatter_add(indices, updates, *, size):
-    """Zeros of `size` rows, to which each slice of `updates` is added at the row that `indices` says."""
+def _scatter_type(indices: TensorType, updates: TensorType, size: AnySize) -> TensorType:
     _require_indices(indices)
     if updates.rank < indices.rank:
         raise ShapeError(f"updates {updates} have fewer axes than indices {indices}")
@@ -107,7 +114,38 @@ def scatter_add(indices, updates, *, size):
     return updates.with_shape((size, *updates.shape[indices.rank :]))
 
 
-scatter_add.defvjp(None, lambda g, out, indices, updates, size: gather_(g, indices, axis=0, batch_dims=0))
+@op(access=Access.OPAQUE, reference=_scatter_reference, fails=True, linear=True)
+def scatter_add(indices, updates, *, size, drop):
+    """Zeros of `size` rows, to which each slice of `updates` is added at the row that `indices` says.
+
+    With `drop` an index outside 0..size-1 counts for nothing; else it is an error of the run.
+    """
+    return _scatter_type(indices, updates, size)
+
+
+@op(access=Access.OPAQUE, reference=_scatter_to_reference, fails=True, linear=True)
+def scatter_add_to(base, indices, updates, *, drop):
+    """`base`, to which each slice of `updates` is added at the row that `indices` says; see `scatter_add`."""
+    wanted = _scatter_type(indices, updates, base.shape[0])
+    if wanted.dtype != base.dtype or wanted.rank != base.rank:
+        raise ShapeError(f"updates {updates} do not fit rows of {base}")
+    for a in range(1, base.rank):
+        require_equal(base.shape[a], wanted.shape[a], f"sizes of base and result differ along axis {a}")
+    return base
+
+
+def _taken(g: Tensor, indices: Tensor, drop: bool) -> Tensor:
+    """The rows of `g` at the indices; with `drop`, zeros for those outside."""
+    if drop:
+        wide, size = cast(indices, int64), g.shape[0]
+        inside = logical_and(greater_equal(wide, 0), less(wide, _number(size)))
+        indices = where(inside, wide, _number(size))
+        g = pad_(g, begin=(0,) * g.rank, step=(1,) * g.rank, shape=(size + 1, *g.shape[1:]), value=0)
+    return gather_(g, indices, axis=0, batch_dims=0)
+
+
+scatter_add.defvjp(None, lambda g, out, indices, updates, size, drop: _taken(g, indices, drop))
+scatter_add_to.defvjp(lambda g, out, *_, drop: g, None, lambda g, out, base, indices, updates, drop: _taken(g, indices, drop))
 
 
 def _check_index_reference(indices: np.ndarray, *, size: int, axis: int) -> np.ndarray:

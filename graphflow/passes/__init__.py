@@ -16,6 +16,7 @@ from graphflow.passes.canonicalize import canonicalize
 from graphflow.passes.constant_folding import constant_folding
 from graphflow.passes.cse import cse
 from graphflow.passes.rewrite import Fired
+from graphflow.passes.sparse_updates import sparse_updates
 from graphflow.passes.stability import stability
 
 Pass = Callable[..., Program]
@@ -24,7 +25,8 @@ PASSES: tuple[Pass, ...] = (
     constant_folding,  # first: makes identities visible, as what is computed from constants is a constant
     canonicalize,  # next: one form for each meaning, constants on the right; what stability and cse look for
     stability,  # then: safe forms of log(softmax(x)) and the like, found in canonical form
-    cse,  # last: canonical forms compare equal; merged operands let canonicalize see x - x in the next round
+    cse,  # canonical forms compare equal; merged operands let canonicalize see x - x in the next round
+    sparse_updates,  # last: needs to know that nothing else reads a gradient
 )
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from graphflow.ir.tensor import Tensor
 from graphflow.ops.arithmetic import multiply, negative
+from graphflow.ops.indexing import scatter_add
 from graphflow.ops.linalg import matmul_
-from graphflow.ops.movement import broadcast_to_, reshape_, transpose_
+from graphflow.ops.logic import equal, where
+from graphflow.ops.movement import broadcast_to_, iota, reshape_, transpose_
 from graphflow.ops.reductions import reduce_all_, reduce_any_, reduce_max_, reduce_min_, reduce_prod_, reduce_sum_
-from graphflow.passes.constants import scalar_like
+from graphflow.passes.constants import is_uniform, scalar_like
 from graphflow.passes.rewrite import rule
 
 PRIMITIVES = (reduce_sum_, reduce_prod_, reduce_max_, reduce_min_, reduce_any_, reduce_all_)
@@ -122,6 +124,43 @@ def matmul_of_vectors(t: Tensor) -> Tensor | None:
     return reshaped(reduce_sum_(product, axis=(product.rank - (2 if down else 1),), keepdims=False), t)
 
 
+def one_hot_indices(x: Tensor) -> Tensor | None:
+    """The indices of which `x`, a matrix, is the one-hot form: 1 at [n, indices[n]], 0 elsewhere."""
+    if x.op is not where or x.rank != 2 or not (is_uniform(x.inputs[1], 1) and is_uniform(x.inputs[2], 0)):
+        return None
+    condition = x.inputs[0]
+    if condition.op is not equal or condition.shape != x.shape:
+        return None
+    for columns, rows in (condition.inputs, condition.inputs[::-1]):
+        if columns.op is reshape_ and columns.shape == (1, x.shape[1]):
+            (columns,) = columns.inputs
+        if columns.op is iota and columns.shape == x.shape[1:] and rows.shape == (x.shape[0], 1):
+            return reshape_(rows, shape=(x.shape[0],))
+    return None
+
+
+@rule(matmul_)
+def matmul_of_one_hot(t: Tensor) -> Tensor | None:
+    """matmul(one_hot(i), x, transpose_a) -> rows of x added up by i; what one_hot does not select is not multiplied by 0"""
+    a, b = t.inputs
+    indices = one_hot_indices(a) if t.attrs["transpose_a"] else None
+    if indices is None or b.rank != 2:
+        return None
+    b = transpose_(b, perm=(1, 0)) if t.attrs["transpose_b"] else b
+    return scatter_add(indices, b, size=t.shape[0], drop=True)
+
+
+@rule(reduce_sum_)
+def sum_of_one_hot(t: Tensor) -> Tensor | None:
+    """sum(one_hot(i), 0) -> how often each index occurs"""
+    (x,) = t.inputs
+    indices = one_hot_indices(x) if t.attrs["axis"] == (0,) else None
+    if indices is None:
+        return None
+    ones = broadcast_to_(scalar_like(1, t), shape=indices.shape)
+    return reshaped(scatter_add(indices, ones, size=x.shape[1], drop=True), t)
+
+
 def swaps_last_axes(x: Tensor) -> bool:
     """Is x a transpose of the last two axes only?"""
     if x.op is not transpose_:
@@ -138,4 +177,6 @@ RULES = (
     sum_of_negative,
     matmul_of_transpose,
     matmul_of_vectors,
+    matmul_of_one_hot,
+    sum_of_one_hot,
 )

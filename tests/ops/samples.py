@@ -255,11 +255,18 @@ STRUCTURAL: dict[str, list[Sample]] = {
         Sample("int of uint8", (_i(5, 6, 7), _i(2, 0, dtype="uint8")), {"axis": 0, "batch_dims": 0}),
     ],
     "scatter_add": [
-        Sample("rows", (_i(0, 2, 2), _f(3, 4)), {"size": 4}, gradient=True),
-        Sample("grid", (_i([0, 1], [1, 1], dtype="int64"), _f(2, 2)), {"size": 2}, gradient=True),
-        Sample("scalar index", (np.int32(1).reshape(()), _f(3)), {"size": 2}, gradient=True),
-        Sample("nothing", (np.zeros(0, "int32"), _f(0, 3)), {"size": 2}, gradient=True),
-        Sample("float32", (_i(1, 1, 0), _f(3).astype("float32")), {"size": 3}),
+        Sample("rows", (_i(0, 2, 2), _f(3, 4)), {"size": 4, "drop": False}, gradient=True),
+        Sample("grid", (_i([0, 1], [1, 1], dtype="int64"), _f(2, 2)), {"size": 2, "drop": False}, gradient=True),
+        Sample("scalar index", (np.int32(1).reshape(()), _f(3)), {"size": 2, "drop": False}, gradient=True),
+        Sample("nothing", (np.zeros(0, "int32"), _f(0, 3)), {"size": 2, "drop": False}, gradient=True),
+        Sample("float32", (_i(1, 1, 0), _f(3).astype("float32")), {"size": 3, "drop": False}),
+        Sample("outside", (_i(-1, 2, 0, 3, 2), _f(5, 2)), {"size": 3, "drop": True}, gradient=True),
+    ],
+    "scatter_add_to": [
+        Sample("rows", (_f(4, 3), _i(0, 2, 2), _f(3, 3)), {"drop": False}, gradient=True),
+        Sample("grid", (_f(2), _i([0, 1], [1, 1], dtype="uint8"), _f(2, 2)), {"drop": False}, gradient=True),
+        Sample("outside", (_f(3, 2), _i(-1, 2, 0, 3, 2), _f(5, 2)), {"drop": True}, gradient=True),
+        Sample("nothing", (_f(2, 3), np.zeros(0, "int32"), _f(0, 3)), {"drop": False}, gradient=True),
     ],
     "check_index": [
         Sample("int32", (_i(0, 3, 1),), {"size": 4, "axis": 1}),

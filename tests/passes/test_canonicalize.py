@@ -9,6 +9,7 @@ from graphflow.ops import elementary as e
 from graphflow.ops import logic as lg
 from graphflow.ops import movement as m
 from graphflow.ops import reductions as r
+from graphflow.ops.indexing import scatter_add
 from graphflow.ops.linalg import matmul_
 from graphflow.ops.source import make_placeholder
 from graphflow.passes.canonicalize import RULES, canonicalize
@@ -26,6 +27,7 @@ class Operands:
         "i": ("int32", [4]), "j": ("int32", [4]), "u": ("uint8", [4]), "p": ("bool", [4]), "q": ("bool", [4]),
         "h": ("float16", [4]),
         "one": ("float32", [1, 3]), "w": ("float32", [2, 3, 4]), "c": ("complex64", [4]), "k": ("int8", [4]),
+        "rows": ("float32", [4, 3]),
         "unit": ("float32", [1, 5, 1]), "column": ("float32", [2, 4, 1]), "row": ("float32", [2, 1, 3]),
     }  # fmt: skip
 
@@ -45,6 +47,14 @@ def max_(x, axis, keepdims=False):
 
 def matmul(a, b, ta=False, tb=False):
     return matmul_(a, b, transpose_a=ta, transpose_b=tb)
+
+
+def one_hot(indices, depth):
+    return lg.where(lg.equal(m.iota(size=depth, dtype=indices.dtype), m.reshape(indices, [indices.shape[0], 1])), 1.0, 0.0)
+
+
+def a_one():
+    return constant(1.0, "float32")
 
 
 def cut(x, begin, step, shape):
@@ -212,6 +222,20 @@ REWRITTEN = {
         ),
         (lambda t: matmul(m.transpose(t.w, [0, 2, 1]), t.w), lambda t: matmul(t.w, t.w, True, False)),
     ],
+    "matmul_of_one_hot": [
+        (
+            lambda t: matmul(one_hot(t.i, 5), t.rows, True),
+            lambda t: scatter_add(m.reshape_(m.reshape_(t.i, shape=(4, 1)), shape=(4,)), t.rows, size=5, drop=True),
+        ),
+    ],
+    "sum_of_one_hot": [
+        (
+            lambda t: sum_(one_hot(t.i, 5), (0,)),
+            lambda t: scatter_add(
+                m.reshape_(m.reshape_(t.i, shape=(4, 1)), shape=(4,)), m.broadcast_to_(a_one(), shape=(4,)), size=5, drop=True
+            ),
+        ),
+    ],
     "matmul_of_vectors": [
         (
             lambda t: matmul(t.w, t.column),
@@ -290,6 +314,11 @@ REFUSED = {
     "reduction_of_transpose": [lambda t: sum_(m.transpose(t.w, [2, 1, 0]), (1,))],
     "reduction_of_reshape": [lambda t: sum_(m.reshape(t.w, [6, 4]), (0,))],
     "matmul_of_transpose": [lambda t: matmul(m.transpose(t.w, [1, 0, 2]), m.transpose(t.w, [1, 2, 0]))],
+    "matmul_of_one_hot": [
+        lambda t: matmul(one_hot(t.i, 4), t.rows),
+        lambda t: matmul(lg.where(lg.equal(m.iota(size=5, dtype=t.i.dtype), m.reshape(t.i, [4, 1])), 2.0, 0.0), t.rows, True),
+    ],
+    "sum_of_one_hot": [lambda t: sum_(one_hot(t.i, 5), (1,))],
     "matmul_of_vectors": [lambda t: matmul(t.x, t.x, True, False), lambda t: matmul(t.w, t.w, False, True)],
 }  # fmt: skip
 

@@ -40,16 +40,11 @@ def kernel(buffers, dims, begin, end):
     d0 = dims[0]
     reduce_sum_tile = scratch_f32(64, 4)
     for unit in range(begin, end):
-        tile = unit
-        start = tile * 64
-        count = min(64, 64 - start)
         for lane in range(64):
             reduce_sum_tile[lane] = float32(0.0)
         for unit_1 in range(d0):
             at = unit_1 * 64
-            for lane_1 in range(count):
-                i1 = start + lane_1
-                reduce_sum_tile[lane_1] = reduce_sum_tile[lane_1] + in1[at + i1]
-        for lane_2 in range(count):
-            i1_1 = start + lane_2
-            out2[i1_1] = in0[i1_1] - (reduce_sum_tile[lane_2] * float32(0.5))
+            for lane_1 in range(64):
+                reduce_sum_tile[lane_1] = reduce_sum_tile[lane_1] + in1[at + lane_1]
+        for lane_2 in range(64):
+            out2[lane_2] = in0[lane_2] - (reduce_sum_tile[lane_2] * float32(0.5))
