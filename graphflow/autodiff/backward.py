@@ -9,6 +9,7 @@ multiplies by a local derivative is evaluated as `where(guard, rule, 0)`. Guards
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -67,9 +68,10 @@ def backward(nodes: Iterable[Node], seeds: Mapping[Tensor, Tensor], sources: Seq
             for output, total in zip(node.outputs, totals, strict=True):
                 if total is not None:
                     found[output] = [total]
-            if len(totals) != 1 or totals[0] is None or not node.op.differentiable:
+            if all(total is None for total in totals) or not node.op.differentiable:
                 continue
-            for operand, contribution in zip(node.inputs, contributions(node, *totals[0], wanted), strict=True):
+            g, guard = totals[0] or (None, None) if len(totals) == 1 else (tuple(t and t[0] for t in totals), None)
+            for operand, contribution in zip(node.inputs, contributions(node, g, guard, wanted), strict=True):
                 if contribution is not None:
                     found.setdefault(operand, []).append(contribution)
     totals = [accumulate(found.get(source, ())) for source in sources]
@@ -109,7 +111,7 @@ def lasting_of(a: Guard, b: Guard, combined: Callable[..., Guard | None]) -> Gua
 # --- one node ----------------------------------------------------------------------------------------------------------
 
 
-def contributions(node: Node, g: Tensor, guard: Guard | None, wanted: set[Tensor]) -> list[Guarded | None]:
+def contributions(node: Node, g: Any, guard: Guard | None, wanted: set[Tensor]) -> list[Guarded | None]:
     """What flows back to each operand of `node`, summed to the operand's shape."""
     result: list[Guarded | None] = []
     for k, value in enumerate(cotangents(node, g, wanted)):
@@ -128,7 +130,7 @@ def contributions(node: Node, g: Tensor, guard: Guard | None, wanted: set[Tensor
     return result
 
 
-def cotangents(node: Node, g: Tensor, wanted: set[Tensor]) -> Sequence[Tensor | None]:
+def cotangents(node: Node, g: Any, wanted: set[Tensor]) -> Sequence[Tensor | None]:
     """The VJPs of the operands in `wanted` that have a gradient at all."""
     live = [t in wanted and t.dtype.is_differentiable for t in node.inputs]
     if node.op.vjp_all is not None:

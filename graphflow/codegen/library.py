@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from graphflow.codegen import scalar
+from graphflow.codegen.attention import ATTENTION
 from graphflow.codegen.emit import Emitter, Source
 from graphflow.codegen.library_values import LibraryValue
 from graphflow.codegen.scatter import emit_check, emit_scatter
@@ -90,4 +91,9 @@ def batch_offset(tensor: Tensor, batch_axes: Sequence[Axis]) -> Offset:
     return flat_offset([*index, as_index(0), as_index(0)], tensor.shape)
 
 
-_EMITTERS: dict[str, Callable[[Kernel, Node], Source]] = {"matmul": emit_matmul, "check": emit_check, "scatter": emit_scatter}
+_EMITTERS: dict[str, Callable[[Kernel, Node], Source]] = {
+    "matmul": emit_matmul,
+    "check": emit_check,
+    "scatter": emit_scatter,
+    **ATTENTION,
+}

@@ -101,7 +101,11 @@ class Op:
         self.vjps = vjps
 
     def defvjp_all(self, vjp: VJP) -> VJP:
-        """One function that returns the cotangents of all operands, for ops with any number of them."""
+        """One function that returns the cotangents of all operands, for ops with any number of them, or of results.
+
+        It is called with `(g, out, *operands, **attributes)`; where there are several results, `g` and `out` are tuples, and the
+        cotangent of a result from which nothing flows is None.
+        """
         self.vjp_all = vjp
         return vjp
 
@@ -119,8 +123,11 @@ class Op:
         self.element_rule = rule
         return rule
 
-    def cotangents(self, g: Tensor, node: Node) -> Sequence[Any]:
-        """What flows back to each operand of `node`; None where nothing does."""
+    def cotangents(self, g: Any, node: Node) -> Sequence[Any]:
+        """What flows back to each operand of `node`; None where nothing does. `g` is a tuple where there are several results."""
+        if len(node.types) > 1:
+            assert self.vjp_all is not None
+            return self.vjp_all(g, node.outputs, *node.inputs, **node.attrs)
         if self.vjp_all is not None:
             return self.vjp_all(g, node.output, *node.inputs, **node.attrs)
         assert self.vjps is not None

@@ -29,11 +29,16 @@ def lower_library(
     raw = raw_result(group, root, buffers, scratch)
     inner = lambda tensor: raw if tensor is root.output else buffers(tensor)  # noqa: E731
     lowering = _Lowering(group, inner)
-    followers = [store_of(lowering, tensor) for tensor in group.outputs if tensor is not root.output]
-    operands = (*(buffers(storage(t)) for t in root.inputs), raw)
+    followers = [store_of(lowering, tensor) for tensor in group.outputs if tensor.node is not root]
+    others = [
+        buffers(t) if t in group.outputs else scratch(f"{root.name.split('/')[-1]}_{t.index}", t.dtype, t.type.size)
+        for t in root.outputs[1:]
+    ]
+    operands = (*(buffers(storage(t)) for t in root.inputs), raw, *others)
     kernel = make_kernel(group, root.op.name, lowering.domain, [], [], [Stage((), tuple(followers))], [], 1, ())
-    params = list(dict.fromkeys([*operands[:-1], *kernel.params, raw]))
-    written = {id(s.buffer) for s in followers} | {id(raw)}
+    results = [raw, *others]
+    params = list(dict.fromkeys([*operands[: len(root.inputs)], *kernel.params, *results]))
+    written = {id(s.buffer) for s in followers} | {id(b) for b in results}
     roles = tuple(Role.OUTPUT if id(b) in written else Role.INPUT for b in params)
     return [replace(kernel, params=tuple(params), roles=roles, operands=operands)]
 

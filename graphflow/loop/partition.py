@@ -230,8 +230,9 @@ class Partitioner:
         group.root = node
         self.all.append(group)
         group.solids.append(node)
-        group.index[node.output] = group.domain
-        self.home[node.output] = group
+        for tensor in node.outputs:
+            group.index[tensor] = group.domain
+            self.home[tensor] = group
         for tensor in in_memory(node):
             self.read(group, storage(tensor))
         if node.op.name in COMPUTED_INSIDE:

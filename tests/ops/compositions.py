@@ -98,6 +98,30 @@ def _einsums() -> list[Any]:
     return rows
 
 
+def _attentions() -> list[Any]:
+    def expected(q, k, v, mask=None, is_causal=False, scale=None):
+        scores = q @ np.swapaxes(k, -1, -2) * (scale or q.shape[-1] ** -0.5)
+        if is_causal:
+            scores = np.where(np.tri(*scores.shape[-2:], dtype=bool), scores, -np.inf)
+        if mask is not None:
+            scores = np.where(mask, scores, -np.inf) if mask.dtype == bool else scores + mask
+        return _softmax(scores) @ v
+
+    three = f(2, 3, 4), f(2, 5, 4, seed=1), f(2, 5, 2, seed=2)
+    spread = f(3, 2), f(2, 1, 4, 2, seed=1), f(2, 4, 3, seed=2)
+    kept = np.tri(3, 5, 1, dtype=bool)
+    function = gf.nn.scaled_dot_product_attention
+    return [
+        row(function, three, expected),
+        row(function, three, lambda *x: expected(*x, scale=0.3), scale=0.3),
+        row(function, three, lambda *x: expected(*x, is_causal=True), is_causal=True),
+        row(function, spread, expected),
+        row(function, (*three, f(5)), expected),
+        row(function, three, lambda *x: expected(*x, mask=kept, is_causal=True), mask=kept, is_causal=True),
+        row(function, (f(3, 2).astype("float16"), f(4, 2).astype("float16"), f(4, 2).astype("float16")), expected),
+    ]
+
+
 def _matmuls() -> list[Any]:
     rows = []
     shapes = [((3, 4), (4, 2)), ((4,), (4,)), ((4,), (4, 2)), ((3, 4), (4,)), ((2, 3, 4), (4, 2)), ((3, 4), (2, 4, 5)),
@@ -201,6 +225,7 @@ TABLE: dict[str, list[Any]] = {
     + [row(gf.nn.gelu, (_X,), lambda x: 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))), approximate=True)],
     "softmax": [row(gf.nn.softmax, (x,), lambda x, a=a: _softmax(x, a), axis=a) for x in (_X, _CUBE, _STEEP) for a in (0, -1)],
     "log_softmax": [row(gf.nn.log_softmax, (x,), lambda x, a=a: np.log(_softmax(x, a)), axis=a) for x in (_X, _CUBE) for a in (0, -1)],
+    "scaled_dot_product_attention": _attentions(),
     "softmax_cross_entropy_with_logits": [
         row(gf.nn.softmax_cross_entropy_with_logits, (_softmax(f(4, 3, seed=5)), _LOGITS), lambda y, x: -(y * np.log(_softmax(x))).sum(-1)),
         row(gf.nn.softmax_cross_entropy_with_logits, (np.array([[0.0, 1.0]]), np.array([[-np.inf, 0.0]])), lambda y, x: np.zeros(1)),

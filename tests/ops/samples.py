@@ -16,6 +16,7 @@ import numpy as np
 
 from graphflow.ir.op import Access, Op
 from graphflow.ir.tensor import Literal
+from graphflow.ops.attention import attention
 from graphflow.types import as_dtype, float32, float64, int64
 from tests.ops.compositions import FLAT, TABLE
 
@@ -126,6 +127,20 @@ def _reduction(*arrays: Array, gradient: bool) -> list[Sample]:
                     precise = gradient and x.dtype.name in ("float64", "complex128") and bool(np.isfinite(x).all())
                     samples.append(Sample(name, (x,), {"axis": axis, "keepdims": keepdims}, gradient=precise))
     return samples
+
+
+_ATTENTIONS = {
+    "one matrix": ((_f(2, 3), _f(4, 3), _f(4, 2)), {"scale": 0.5, "causal": False}),
+    "batches": ((_f(2, 1, 3, 2), _f(2, 1, 2, 2), _f(2, 1, 2, 3)), {"scale": 2.0, "causal": True}),
+    "causal": ((_f(4, 2), _f(3, 2), _f(3, 1)), {"scale": 0.5, "causal": True}),
+    "blocks": ((_f(2, 50, 3), _f(2, 70, 3), _f(2, 70, 4)), {"scale": 1.0, "causal": True}),
+}
+
+
+def _attention_gradients() -> Iterator[Sample]:
+    for name, (operands, attributes) in _ATTENTIONS.items():
+        out, total = attention.reference(*operands, **attributes)
+        yield Sample(name, (*operands, out, total, _f(*out.shape)), attributes)
 
 
 _NAN = np.array([[1.0, np.nan, 3.0], [-np.inf, 2.0, np.inf]])
@@ -297,6 +312,10 @@ STRUCTURAL: dict[str, list[Sample]] = {
         Sample("no inner", (_f(2, 0), _f(0, 2)), {"transpose_a": False, "transpose_b": False}, gradient=True),
         Sample("float32", (_f(5, 3).astype("float32"), _f(3, 4).astype("float32")), {"transpose_a": False, "transpose_b": False}),
     ],
+    "attention": [
+        Sample(name, operands, attributes, gradient=name != "blocks") for name, (operands, attributes) in _ATTENTIONS.items()
+    ],
+    "attention_gradient": list(_attention_gradients()),
     "reduce_sum": _reduction(*_NUMBERS, _SMALL, _f(2, 2) + 1j, gradient=True),
     "reduce_prod": _reduction(*_NUMBERS[:-1], _SMALL, gradient=True)
     + [
