@@ -71,6 +71,17 @@ def test_a_sum_of_products_is_added_up_in_place():
     assert "float32(1.0), a," in middle and "float32(1.0), c," in middle and "for i in" not in middle
 
 
+def test_results_that_nobody_asks_for_have_memory_of_their_own(rng):
+    q, k, v = (gf.placeholder(gf.float32, [2, 5, 4], name=name) for name in "qkv")
+    loss = gf.reduce_sum(gf.square(gf.nn.scaled_dot_product_attention(q, k, v)))
+    gradients = gf.gradients(loss, [q, k, v])
+    feeds = {x: rng.standard_normal((2, 5, 4)).astype(np.float32) for x in (q, k, v)}
+    with gf.Session() as sess:
+        together = sess.run(gradients, feeds)
+        for gradient, value in zip(gradients, together, strict=True):
+            np.testing.assert_array_equal(sess.run(gradient, feeds), value)
+
+
 def test_reductions_over_different_axes_part_with_a_reason(groups):
     x = gf.placeholder(gf.float32, [6, 8], name="x")
     y = gf.exp(x)
