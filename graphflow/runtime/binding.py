@@ -39,6 +39,9 @@ CHUNK_NS = 20_000.0  # work that is handed out at a time: much more than the 0.2
 BRIEF_NS = 20_000.0  # a run of less work keeps the GIL: other threads wait no longer than for a line of Python
 
 
+KEPT = 2  # arrays of one result: a caller may have each until it has the next one
+
+
 @dataclass
 class Context:
     """What one run writes to; reused by later runs."""
@@ -52,7 +55,7 @@ class Context:
     feeds: list[tuple[np.ndarray, Any, int]]  # where a small feed is copied to, under which index, and which it is
     staged: dict[int, np.ndarray]  # small results by slot, copied out to the caller
     results: list[Callable[[], Any]]  # copies of the results, where all of them are small
-    spare: dict[int, np.ndarray] = field(default_factory=dict)  # arrays by slot that the next run may take
+    spare: dict[int, list[np.ndarray]] = field(default_factory=dict)  # arrays by slot that a later run may take
 
 
 class Binding:
@@ -294,8 +297,8 @@ class Binding:
             slots[number] = store.address(handle)
         fresh = context.staged.copy() if self.fresh_slots else context.staged
         for number, shape, dtype in self.fresh_slots:
-            array = spare.pop(number, None)
-            if array is None or _is_shared(array):
+            array = _let_go(spare.setdefault(number, []))
+            if array is None:
                 array = self._allocate(shape, dtype)
             slots[number] = native.address(array)
             fresh[number] = array
@@ -354,7 +357,7 @@ class Binding:
     def _commit(self, context: Context, fresh: dict[int, np.ndarray], arrays: Sequence[Any], store: VariableStore) -> None:
         """Give all variables their next values; nothing in here can fail half-way."""
         for number in self.reusable:
-            context.spare[number] = fresh[number]
+            _keep(context.spare.setdefault(number, []), fresh[number])
         pending: list[tuple[Any, np.ndarray, int | None]] = []
         used: set[int] = set()
         for (handle, shape), place in zip(self.executable.updated, self.program.updates, strict=True):
@@ -370,9 +373,23 @@ class Binding:
             old = store.values.get(handle)
             store.assign(handle, array)
             if slot is not None and old is not None and old.dtype == array.dtype:
-                context.spare[slot] = old.reshape(self.shapes[slot])
+                _keep(context.spare.setdefault(slot, []), old.reshape(self.shapes[slot]))
         if self.program.uses_counter:
             store.counter += 1
+
+
+def _let_go(arrays: list[np.ndarray]) -> np.ndarray | None:
+    """Take out one of the arrays that nobody else has."""
+    for k, array in enumerate(arrays):
+        if not _is_shared(array):
+            return arrays.pop(k)
+    return None
+
+
+def _keep(arrays: list[np.ndarray], array: np.ndarray) -> None:
+    """Remember an array for later runs."""
+    arrays.append(array)
+    del arrays[:-KEPT]
 
 
 def _is_shared(array: np.ndarray) -> bool:

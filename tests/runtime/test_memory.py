@@ -122,3 +122,20 @@ def test_a_call_allocates_nothing_but_its_results():
             peak = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
             assert results <= peak - before < results + 8192
+
+
+def test_a_caller_that_has_each_result_until_the_next_makes_no_call_allocate():
+    x, *_ = layers()
+    large = [gf.matmul(x, x, transpose_b=True) + float(k) for k in range(3)]
+    feed = np.ones((500, 64), np.float32)
+    with gf.Session() as sess:
+        call = sess.make_callable(large, [x])
+        value = call(feed)
+        for _ in range(3):
+            value = call(feed)
+        tracemalloc.start()
+        before = tracemalloc.get_traced_memory()[0]
+        value = call(feed)  # noqa: F841
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak - before < 8192
