@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from graphflow.ir.op import Access
 from graphflow.ir.tensor import Tensor
 from graphflow.ops.arithmetic import multiply, negative
 from graphflow.ops.indexing import scatter_add
@@ -36,8 +37,41 @@ def reduction_of_reduction(t: Tensor) -> Tensor | None:
     x, first = inner.inputs[0], inner.attrs["axis"]
     kept = [axis for axis in range(x.rank) if inner.attrs["keepdims"] or axis not in first]
     axes = tuple(sorted({*first, *(kept[axis] for axis in t.attrs["axis"])}))
+    if t.op is reduce_sum_ and len(axes) == x.rank and row_axes(x) == first:
+        return None  # `sum_of_rows` wants it so
     merged = t.op(x, axis=axes, keepdims=t.attrs["keepdims"] and inner.attrs["keepdims"])
     return reshaped(merged, t)
+
+
+ROW_SEARCH = 40  # nodes that are looked through for the reduction of a row
+
+
+def row_axes(x: Tensor) -> tuple[int, ...] | None:
+    """The last axes, if `x` is made, element by element, of reductions over them of what has its shape: a layer norm."""
+    stack, seen = [x], {x}
+    while stack and len(seen) <= ROW_SEARCH:
+        tensor = stack.pop()
+        if tensor.op in PRIMITIVES:
+            axes = tensor.attrs["axis"]
+            if tensor.inputs[0].shape == x.shape and 0 < len(axes) < x.rank and axes == tuple(range(x.rank - len(axes), x.rank)):
+                return axes
+        elif tensor.op.access is Access.ELEMENTWISE or tensor.op in (broadcast_to_, reshape_):
+            stack += [operand for operand in tensor.inputs if operand not in seen]
+            seen.update(tensor.inputs)
+    return None
+
+
+@rule(reduce_sum_)
+def sum_of_rows(t: Tensor) -> Tensor | None:
+    """sum(x) over all axes -> sum(sum(x, -1)), where x is made of reductions of its rows: each row is summed at hand"""
+    (x,) = t.inputs
+    if x.rank < 2 or len(t.attrs["axis"]) != x.rank:
+        return None
+    axes = row_axes(x)
+    if axes is None:
+        return None
+    rows = reduce_sum_(x, axis=axes, keepdims=False)
+    return reshaped(reduce_sum_(rows, axis=tuple(range(rows.rank)), keepdims=False), t)
 
 
 @rule(*PRIMITIVES)
@@ -175,6 +209,7 @@ RULES = (
     reduction_of_transpose,
     reduction_of_reshape,
     sum_of_negative,
+    sum_of_rows,
     matmul_of_transpose,
     matmul_of_vectors,
     matmul_of_one_hot,

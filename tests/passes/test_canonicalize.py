@@ -45,6 +45,10 @@ def max_(x, axis, keepdims=False):
     return r.reduce_max_(x, axis=axis, keepdims=keepdims)
 
 
+def centred(x):
+    return a.subtract(x, max_(x, (1,), True))
+
+
 def matmul(a, b, ta=False, tb=False):
     return matmul_(a, b, transpose_a=ta, transpose_b=tb)
 
@@ -205,6 +209,10 @@ REWRITTEN = {
         (lambda t: sum_(sum_(t.w, (1,), True), (0,), True), lambda t: sum_(t.w, (0, 1), True)),
         (lambda t: sum_(sum_(t.w, (1,), True), (0,)), lambda t: m.reshape(sum_(t.w, (0, 1)), [1, 4])),
     ],
+    "sum_of_rows": [
+        (lambda t: sum_(centred(t.rows), (0, 1)), lambda t: sum_(sum_(centred(t.rows), (1,)), (0,))),
+        (lambda t: sum_(centred(t.x), (0, 1), True), lambda t: m.reshape(sum_(sum_(centred(t.x), (1,)), (0,)), [1, 1])),
+    ],
     "reduction_of_broadcast": [
         (
             lambda t: sum_(m.broadcast_to(t.v, [5, 3]), (0,), True),
@@ -304,7 +312,12 @@ REFUSED = {
     "slice_of_everything": [lambda t: cut(t.v, (2,), (-1,), (3,))],
     "pad_of_nothing": [lambda t: m.pad_(t.v, begin=(1,), step=(1,), shape=(3,), value=0)],
     "reduction_of_nothing": [lambda t: sum_(t.w, (0,)), lambda t: sum_(t.x, (0,))],
-    "reduction_of_reduction": [lambda t: sum_(max_(t.w, (1,), False), (1,))],
+    "reduction_of_reduction": [lambda t: sum_(max_(t.w, (1,), False), (1,)), lambda t: sum_(sum_(centred(t.rows), (1,)), (0,))],
+    "sum_of_rows": [
+        lambda t: sum_(a.multiply(t.rows, t.rows), (0, 1)),
+        lambda t: sum_(centred(t.rows), (0,)),
+        lambda t: sum_(a.subtract(t.rows, sum_(t.rows, (0,), True)), (0, 1)),
+    ],
     "reduction_of_broadcast": [
         lambda t: sum_(m.broadcast_to(t.v, [0, 3]), (0,)),
         lambda t: sum_(m.broadcast_to(t.v, t.x.shape), (0,)),
