@@ -24,7 +24,7 @@ from typing import Any
 from graphflow.codegen import scalar
 from graphflow.codegen.library_values import LibraryValue
 from graphflow.ir.scalar import Accumulator, Argument, Axis, Call, Check, Const, Expr, Load, Select, SizeValue
-from graphflow.loop.ir import Kernel, Offset, Role, Store, children, structure_key, walk
+from graphflow.loop.ir import Kernel, Offset, Role, Stage, Store, children, structure_key, walk
 from graphflow.loop.lower import LANE_TILE
 from graphflow.types import AnySize, DType, product
 
@@ -354,14 +354,25 @@ class Emitter:
 
     def map(self) -> None:
         axes = self.kernel.rows
-        stores = self.kernel.stages[0].stores
-        if len(axes) <= 1:
-            name = self.fresh(axes[0].name if axes else "i0")
-            with self.loop(f"for {name} in range(begin, end):", axes, [name] * len(axes)):
-                self.stores(stores)
+        if len(axes) > 1:
+            with self.rows(axes[:-1]):
+                for st in self.kernel.stages:
+                    self.segment(axes[-1:], st)
             return
-        with self.rows(axes[:-1]), self.nest(axes[-1:]):
-            self.stores(stores)
+        for st in self.kernel.stages:
+            self.segment(axes, st, "begin", "end")
+
+    def segment(self, axes: Sequence[Axis], st: Stage, first: str = "0", last: str = "") -> None:
+        """The stores of a stage over its segment of the innermost axis, and of that from `first` to `last`."""
+        name = self.fresh(axes[0].name if axes else "i0")
+        start, stop = first, last or self.dim(axes[0].extent)
+        if st.bounds is not None:
+            start, stop = (self.dim(bound) for bound in st.bounds)
+            if last:
+                start, stop = f"max({first}, {start})", f"min({last}, {stop})"
+        bounds = stop if start == "0" else f"{start}, {stop}"
+        with self.loop(f"for {name} in range({bounds}):", axes, [name] * len(axes)):
+            self.stores(st.stores)
 
     @contextmanager
     def rows(self, axes: Sequence[Axis], bounds: str = "begin, end") -> Iterator[None]:

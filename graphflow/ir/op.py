@@ -68,6 +68,7 @@ class Op:
         combine: str | None = None,
         fails: bool = False,
         linear: bool = False,
+        repeats: bool = False,
     ) -> None:
         self.name = name
         self.type_rule = type_rule
@@ -84,6 +85,7 @@ class Op:
         self.combine = combine  # the op whose scalar function combines two elements, for a reduction
         self.fails = fails  # can a run fail in it (an index out of range)?
         self.linear = linear  # its local derivatives are finite constants, so a cotangent of 0 stays 0
+        self.repeats = repeats  # may it read an element of an operand several times?
         self.guards: tuple[Callable[..., Tensor] | None, ...] | None = None
         self.guards_last = False
         self.vjps: tuple[VJP | None, ...] | None = None

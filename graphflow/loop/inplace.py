@@ -79,8 +79,9 @@ def reads_in_place(kernel: Kernel, buffer: Buffer, output: Buffer) -> bool:
         return False
     at, (place,) = min(k for k, _ in writes), places
     for k, roots in _reads(kernel):
+        late = k > at and kernel.form != "map"  # segments of an elementwise kernel are apart from one another
         for e in walk(roots):
-            if isinstance(e, Load) and e.buffer is buffer and (k > at or _offset_key(e.index[0]) != place):
+            if isinstance(e, Load) and e.buffer is buffer and (late or _offset_key(e.index[0]) != place):
                 return False
     return True
 
@@ -114,7 +115,7 @@ def _merge(kernel: Kernel, output: Buffer, buffer: Buffer) -> Kernel:
     def moved(s: Store) -> Store:
         return replace(s, buffer=buffer) if s.buffer is output else s
 
-    stages = tuple(Stage(st.reductions, tuple(moved(s) for s in st.stores)) for st in kernel.stages)
+    stages = tuple(replace(st, stores=tuple(moved(s) for s in st.stores)) for st in kernel.stages)
     merged = replace(
         kernel,
         params=tuple(b for b, _ in pairs),
@@ -145,8 +146,9 @@ def _reload(kernel: Kernel, output: Buffer, buffer: Buffer) -> Kernel:
     def store(s: Store) -> Store:
         return Store(s.buffer, moved(s.offset), moved(s.value))  # type: ignore[arg-type]
 
-    stages = tuple(
-        Stage(tuple(replace(r, value=moved(r.value)) for r in st.reductions), tuple(store(s) for s in st.stores))
-        for st in kernel.stages
-    )
+    def stage(st: Stage) -> Stage:
+        reductions = tuple(replace(r, value=moved(r.value)) for r in st.reductions)
+        return replace(st, reductions=reductions, stores=tuple(store(s) for s in st.stores))
+
+    stages = tuple(stage(st) for st in kernel.stages)
     return replace(kernel, stages=stages, finals=tuple(store(s) for s in kernel.finals))

@@ -96,10 +96,11 @@ class Reduction:
 
 @dataclass(frozen=True, eq=False)
 class Stage:
-    """One pass over the reduced axes of a row."""
+    """One pass over the reduced axes of a row; of an elementwise kernel, over a segment of its innermost axis."""
 
     reductions: tuple[Reduction, ...]
     stores: tuple[Store, ...]
+    bounds: tuple[AnySize, AnySize] | None = None  # of the segment; the whole axis where there are none
 
 
 @dataclass(frozen=True, eq=False)

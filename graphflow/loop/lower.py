@@ -12,6 +12,7 @@ from graphflow.ir.tensor import Node, Tensor
 from graphflow.loop.inline import Inliner, storage
 from graphflow.loop.ir import Buffer, FusionGroup, Kernel, Offset, Reduction, Role, Stage, Store, children, replace_children, walk
 from graphflow.loop.partition import CHEAP, match_axes
+from graphflow.loop.segments import segments
 from graphflow.ops.declare import REGISTRY
 from graphflow.types import AnySize, DType, Shape, contiguous_strides, int64, product
 
@@ -130,7 +131,8 @@ def elementwise_kernel(group: FusionGroup, domain: Sequence[Axis], stores: Seque
     """A map kernel: every axis is parallel, the innermost one is the loop that vectorises."""
     (axes,), _, stores = merge_axes([list(domain)], [], stores)
     extent = product([a.extent for a in axes[:-1]]) if len(axes) > 1 else (axes[0].extent if axes else 1)
-    return make_kernel(group, "map", axes, [], [], [Stage((), tuple(stores))], [], extent, checks)
+    stages = segments(axes[-1], stores) if axes else [Stage((), tuple(stores))]
+    return make_kernel(group, "map", axes, [], [], stages, [], extent, checks)
 
 
 def classes(lowering: _Lowering) -> tuple[list[Axis], list[Axis], list[Axis]]:

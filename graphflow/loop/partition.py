@@ -145,6 +145,8 @@ class Partitioner:
 
     def settle_repeated(self, node: Node) -> None:
         """Place operands whose elements this node would compute again and again."""
+        if node.op.access is Access.MOVEMENT and not node.op.repeats:
+            return
         for tensor in node.inputs:
             base = storage(tensor)
             if base.node in self.weights and self.weights[base.node][1] > CHEAP and tensor.type.size != node.type.size:

@@ -70,6 +70,7 @@ def op(
     combine: str | None = None,
     scalar: str | dict[str, str] | None = None,
     linear: bool = False,
+    repeats: bool = False,
 ) -> Callable[[Callable[..., Any]], Op]:
     """An op whose function body is its type rule: it is called with `TensorType`s and attributes and returns a type."""
 
@@ -92,6 +93,7 @@ def op(
                 fails=fails,
                 scalar=scalar,
                 linear=linear or access is Access.MOVEMENT,
+                repeats=repeats,
             )
         )
 

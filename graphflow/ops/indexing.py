@@ -44,7 +44,7 @@ def _gather_reference(params: np.ndarray, indices: np.ndarray, *, axis: int, bat
     return np.reshape(np.stack(rows), shape) if rows else np.zeros(shape, params.dtype)
 
 
-@op(access=Access.MOVEMENT, reference=_gather_reference, fails=True)
+@op(access=Access.MOVEMENT, reference=_gather_reference, fails=True, repeats=True)
 def gather_(params, indices, *, axis, batch_dims):
     """Slices of `params` along `axis` at `indices`; the first `batch_dims` axes of both are walked together."""
     _require_indices(indices)

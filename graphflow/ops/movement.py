@@ -126,7 +126,7 @@ def transpose(x: Any, perm: Sequence[int] | None = None, name: str | None = None
 # --- broadcast ---------------------------------------------------------------------------------------------------------
 
 
-@op(access=Access.MOVEMENT, reference=lambda x, *, shape: np.broadcast_to(x, shape))
+@op(access=Access.MOVEMENT, reference=lambda x, *, shape: np.broadcast_to(x, shape), repeats=True)
 def broadcast_to_(x, *, shape):
     """The elements repeated along new axes in front and along axes of size 1."""
     if len(shape) < x.rank:

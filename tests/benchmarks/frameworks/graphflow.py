@@ -51,7 +51,8 @@ def _fetches(workload: Workload, variables: dict[str, Any], fed: dict[str, Any])
         return {}, [_optimizer(workload).apply_gradients(pairs)]
     found = workload.graphflow(gf, p)
     if isinstance(found, Step):
-        return dict(found.outputs), [variables[name].assign(value) for name, value in found.state.items()]
+        # An operation, not its result: to fetch an assignment is to fetch a copy of the new value.
+        return dict(found.outputs), [gf.group(variables[name].assign(value)) for name, value in found.state.items()]
     if workload.updates:
         return {"loss": found}, [_optimizer(workload).minimize(found)]
     gradients = gf.gradients(found, [p[name] for name in workload.parameters])

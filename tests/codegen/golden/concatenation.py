@@ -12,10 +12,10 @@ def kernel(buffers, dims, begin, end):
     in1 = buffer_f32(buffers, 1)
     out2 = buffer_f32(buffers, 2)
     for i0 in range(begin, end):
-        at = i0 * 5
-        for i1 in range(5):
-            if (i1 < 3):
-                chosen = in0[i0 * 3 + i1]
-            else:
-                chosen = in1[-3 + i0 * 2 + i1]
-            out2[at + i1] = chosen + float32(1.0)
+        at = i0 * 3
+        at_1 = i0 * 5
+        for i1 in range(3):
+            out2[at_1 + i1] = in0[at + i1] + float32(1.0)
+        at_2 = i0 * 2 - 3
+        for i1_1 in range(3, 5):
+            out2[at_1 + i1_1] = in1[at_2 + i1_1] + float32(1.0)
