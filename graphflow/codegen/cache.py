@@ -31,7 +31,7 @@ _MAGIC = b"graphflow object 2\n"
 # The files whose text object code depends on: what kernels import, and how they are compiled.
 _HELPERS = (
     *("tracing.py", "vector_math.py", "special_math.py", "integer_math.py", "bits.py"),
-    *("direct.py", "blocks.py", "compile.py", "numba_helpers.py", "intrinsics.py", "helpers.py"),
+    *("direct.py", "blocks.py", "listed_blocks.py", "compile.py", "numba_helpers.py", "intrinsics.py", "helpers.py"),
     *("accuracy.py", "objects.py"),
 )
 

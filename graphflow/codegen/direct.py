@@ -24,6 +24,7 @@ from llvmlite import ir
 from graphflow.codegen.accuracy import ULP_BOUNDS
 from graphflow.codegen.blocks import Block, LoopName, Property
 from graphflow.codegen.emit import helper_modules
+from graphflow.codegen.listed_blocks import ListedBlock
 from graphflow.codegen.objects import c_library, host_features, is_self_contained, near_addresses
 from graphflow.codegen.tracing import HELPERS, Helper, Traced, boolean, convert, llvm_type, select
 
@@ -558,6 +559,21 @@ class _Function:
         scales = [self.typed(x, dtype).value for x in (alpha, beta)]
         block.write(sums, *scales, *(self.int64(x).value for x in (old, old_row, c, c_row)))
 
+    def listed(self, dtype: np.dtype, arguments: Sequence[Any]) -> None:
+        """listed(address, rows, columns, outer, inner, a, a_rows, a_outer, a_inner, b, b_outer, b_step, accumulate, c, c_rows).
+
+        The function `listed` of `runtime.listed_product`: A, B, C and the lists are addresses, strides count elements.
+        """
+        address, *operands = [self.int64(x).value for x in arguments]
+        kind = ir.FunctionType(ir.VoidType(), [I64] * len(operands))
+        self.builder.call(self.builder.inttoptr(address, kind.as_pointer()), operands)
+
+    def listed_block(self, dtype: np.dtype, arguments: Sequence[Any]) -> None:
+        """listed_block(rows, vectors, wide, ...): see `codegen.listed_blocks`; a `wide` of 0 in the text means whole vectors."""
+        rows, vectors, wide, *operands = arguments
+        block = ListedBlock(self.builder, dtype, rows, vectors, None if isinstance(wide, int) else wide.value)
+        block.run(*(self.int64(x).value for x in operands))
+
     def transpose(self, dtype: np.dtype, arguments: Sequence[Any]) -> None:
         """transpose(source, source_row, target, target_row): a square of as many numbers as a vector has."""
         Block(self.builder, dtype, 0).transpose(*(self.int64(x).value for x in arguments))
@@ -618,6 +634,8 @@ _TYPED = {
     "gemm": _Function.gemm,
     "product": _Function.product,
     "block": _Function.product_block,
+    "listed": _Function.listed,
+    "listed_block": _Function.listed_block,
     "transpose": _Function.transpose,
     "merge": _Function.merge,
 }

@@ -77,7 +77,6 @@ class Emitter:
         }
         self.sites = {id(node): k for k, node in enumerate(kernel.checks)}
         self.number = {id(b): k for k, b in enumerate(kernel.params)}
-        self.replacements: dict[int, str] = {}  # of loads: a value that is at hand as a local
 
     # --- names ---------------------------------------------------------------------------------------------------------
 

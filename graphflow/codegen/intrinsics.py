@@ -247,6 +247,35 @@ gemm_f32, gemm_f64 = _gemm(types.float32, ir.FloatType()), _gemm(types.float64, 
 
 
 @intrinsic
+def address(typing_context: Any, buffer: Any) -> Any:
+    """The address of a buffer."""
+    if not isinstance(buffer, BufferType):
+        return None
+    return types.int64(buffer), lambda context, builder, signature, args: builder.ptrtoint(args[0], I64)
+
+
+def _listed() -> Any:
+    @intrinsic
+    def listed(
+        typing_context: Any, function: Any, rows: Any, columns: Any, outer: Any, inner: Any, a: Any, a_rows: Any, a_outer: Any,
+        a_inner: Any, b: Any, b_outer: Any, b_step: Any, accumulate: Any, c: Any, c_rows: Any,
+    ) -> Any:  # fmt: skip
+        """A product with listed rows, `runtime.listed_product`, by address."""
+
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            kind = ir.FunctionType(ir.VoidType(), [I64] * (len(args) - 1)).as_pointer()
+            builder.call(builder.inttoptr(args[0], kind), args[1:])
+            return context.get_dummy_value()
+
+        return types.void(*[types.int64] * 15), generate
+
+    return listed
+
+
+listed_f32, listed_f64 = _listed(), _listed()
+
+
+@intrinsic
 def view_i64(typing_context: Any, address: Any) -> Any:
     """The int64s at an address."""
     return types.CPointer(types.int64)(types.int64), lambda c, builder, s, args: builder.inttoptr(args[0], I64.as_pointer())

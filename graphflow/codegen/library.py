@@ -10,14 +10,18 @@ from collections.abc import Callable, Sequence
 
 from graphflow.codegen import scalar
 from graphflow.codegen.attention import ATTENTION
+from graphflow.codegen.convolution import PRODUCTS
+from graphflow.codegen.depthwise import DEPTHWISE
 from graphflow.codegen.emit import Emitter, Source
 from graphflow.codegen.library_values import LibraryValue
+from graphflow.codegen.pooling import POOLS, emit_pool
 from graphflow.codegen.scatter import emit_check, emit_scatter
 from graphflow.ir.scalar import Axis, as_index
 from graphflow.ir.tensor import Node, Tensor
 from graphflow.loop.ir import Kernel, Offset, Role
 from graphflow.loop.library import update_scale
 from graphflow.loop.lower import flat_offset
+from graphflow.ops.convolution import is_depthwise
 from graphflow.ops.declare import broadcast_index
 from graphflow.types import Shape, product
 
@@ -91,9 +95,16 @@ def batch_offset(tensor: Tensor, batch_axes: Sequence[Axis]) -> Offset:
     return flat_offset([*index, as_index(0), as_index(0)], tensor.shape)
 
 
+def emit_convolution(kernel: Kernel, root: Node) -> Source:
+    """A convolution or a gradient of one: as products, or channel by channel."""
+    return (DEPTHWISE if is_depthwise(root) else PRODUCTS)[root.op.name](kernel, root)
+
+
 _EMITTERS: dict[str, Callable[[Kernel, Node], Source]] = {
     "matmul": emit_matmul,
     "check": emit_check,
     "scatter": emit_scatter,
     **ATTENTION,
+    **dict.fromkeys(PRODUCTS, emit_convolution),
+    **dict.fromkeys(POOLS, emit_pool),
 }

@@ -59,9 +59,32 @@ class LibraryValue:
         return f"{self.name}({', '.join(map(str, self.args))})" if self.args else self.name
 
 
+UNIT_FLOPS = 2_000_000  # floating-point operations of a unit of a convolution: some 30 us of one core
+ALONE_FLOPS = 8_000_000  # of a whole convolution below which it is one unit
+MOST_UNITS = 64
+
+
+def share(count: int, flops: int) -> int:
+    """How many of `count` items, of `flops` operations each, make a unit of parallel work; depends on the sizes only."""
+    total = count * flops
+    units = 1 if total <= ALONE_FLOPS else min(MOST_UNITS, total // UNIT_FLOPS)
+    return max(1, -(-count // units))
+
+
+CACHED_BYTES = 20_000  # of the lines that a filter gradient goes over again and again: with the sums, the first cache holds them
+
+
+def lines_in_cache(lines: int, line_bytes: int) -> int:
+    """How many of `lines` lines a filter gradient takes at a time."""
+    return max(1, min(lines, CACHED_BYTES // max(1, line_bytes)))
+
+
 LIBRARY_VALUES: dict[str, Callable[..., int]] = {
     "argument": lambda value: value,
     "tile_rows": lambda m, n, k: tile_shape(m, n, k)[0],
     "tile_columns": lambda m, n, k: tile_shape(m, n, k)[1],
+    "share": share,
+    "lines_in_cache": lines_in_cache,
+    "shares": lambda count, flops: -(-count // share(count, flops)),
     "tiles": lambda batch, m, n, k: batch * -(-m // tile_shape(m, n, k)[0]) * -(-n // tile_shape(m, n, k)[1]) if m and n else 0,
 }

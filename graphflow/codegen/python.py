@@ -74,6 +74,20 @@ def _gemm(
     out[...] = alpha * (left @ right) + (beta * out if beta else 0)
 
 
+def _listed(
+    function: int, rows: int, columns: int, outer: int, inner: int, a: Any, a_rows: Any, a_outer: int, a_inner: int, b: Any,
+    b_outer: int, b_step: int, accumulate: int, c: Any, c_rows: Any,
+) -> None:  # fmt: skip
+    for r in range(rows):
+        for column in range(columns):
+            total = c[c.start + c_rows[r] + column] if accumulate else 0
+            for o in range(outer):
+                for i in range(inner):
+                    of_a = a[a.start + a_rows[r] + o * a_outer + i * a_inner]
+                    total = total + of_a * b[b.start + o * b_outer + i * b_step + column]
+            c[c.start + c_rows[r] + column] = total
+
+
 def _namespace(names: Sequence[str]) -> dict[str, Any]:
     """The functions a kernel imports, as Python."""
     found: dict[str, Any] = {
@@ -81,6 +95,9 @@ def _namespace(names: Sequence[str]) -> dict[str, Any]:
         "index_mod": lambda a, b: a % b,
         "gemm_f32": _gemm,
         "gemm_f64": _gemm,
+        "address": lambda buffer: buffer,
+        "listed_f32": _listed,
+        "listed_f64": _listed,
     }
     for suffix, dtype in _DTYPES.items():
         found[f"buffer_{suffix}"] = lambda buffers, number: buffers[number]

@@ -69,6 +69,7 @@ class Op:
         fails: bool = False,
         linear: bool = False,
         repeats: bool = False,
+        followed: bool = False,
     ) -> None:
         self.name = name
         self.type_rule = type_rule
@@ -84,6 +85,7 @@ class Op:
         self.scalar = scalar  # spelling of one element in a kernel; a mapping gives one per dtype kind
         self.combine = combine  # the op whose scalar function combines two elements, for a reduction
         self.fails = fails  # can a run fail in it (an index out of range)?
+        self.followed = followed  # does its library kernel compute elementwise ops on the result while that is in the cache?
         self.linear = linear  # its local derivatives are finite constants, so a cotangent of 0 stays 0
         self.repeats = repeats  # may it read an element of an operand several times?
         self.guards: tuple[Callable[..., Tensor] | None, ...] | None = None

@@ -1,4 +1,4 @@
-"""Lowering of the library groups: a matrix product with the elementwise ops that follow it, a scatter.
+"""Lowering of the library groups: a product or a convolution with the elementwise ops that follow it, a scatter.
 
 The node itself is a library call; what follows is lowered like any elementwise kernel, over the tile just computed.
 """
@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from graphflow.ir.scalar import Const, Expr
 from graphflow.ir.tensor import Node, Tensor
+from graphflow.loop.convolution import batch_parts, lower_in_parts
 from graphflow.loop.inline import scalar_constant, storage
 from graphflow.loop.ir import Buffer, FusionGroup, Kernel, Role, Stage
 from graphflow.loop.lower import _Lowering, make_kernel, store_of
@@ -26,6 +27,8 @@ def lower_library(
     assert root is not None
     if root.op.name in COMPUTED_INSIDE:
         return lower_scatter(group, root, buffers)
+    if root.op.name == "convolution_filter_gradient" and (parts := batch_parts(root)) != 1:
+        return lower_in_parts(group, parts, buffers, scratch)
     raw = raw_result(group, root, buffers, scratch)
     inner = lambda tensor: raw if tensor is root.output else buffers(tensor)  # noqa: E731
     lowering = _Lowering(group, inner)

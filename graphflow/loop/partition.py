@@ -21,7 +21,6 @@ from graphflow.types import Shape, int64, static_size
 CHEAP = 3.0  # additions: recomputing this much costs less than a store and a load
 DEFERRED_LIMIT = 40  # ops: longer chains are cut, so that no expression grows without bound
 CHUNK = 4096  # elements of a full reduction that one unit of work sums; smaller ones are one unit
-FOLLOWED = frozenset({"matmul"})  # library kernels that compute elementwise ops on their result while it is in the cache
 COMPUTED_INSIDE = {"scatter_add": 1, "scatter_add_to": 2}  # the operand of which such a kernel computes each element itself
 CANDIDATES = 6  # groups tried for a node before it gets its own
 
@@ -289,7 +288,7 @@ class Partitioner:
     def join_element(self, node: Node, group: _Group) -> str | None:
         reason = f"its shape {list(node.type.shape)} is not that of the group, {list(group.shape)}"
         for level, index in group.levels(node):
-            if group.root is not None and group.root.op.name not in FOLLOWED:
+            if group.root is not None and not group.root.op.followed:
                 return f"nothing runs inside the kernel of {group.root.op.name}"
             failed = self.check_reads(group, level, lambda inliner, index=index: inliner.element(node, index))
             if failed is None:

@@ -71,6 +71,7 @@ def op(
     scalar: str | dict[str, str] | None = None,
     linear: bool = False,
     repeats: bool = False,
+    followed: bool = False,
 ) -> Callable[[Callable[..., Any]], Op]:
     """An op whose function body is its type rule: it is called with `TensorType`s and attributes and returns a type."""
 
@@ -94,6 +95,7 @@ def op(
                 scalar=scalar,
                 linear=linear or access is Access.MOVEMENT,
                 repeats=repeats,
+                followed=followed,
             )
         )
 

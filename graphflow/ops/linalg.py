@@ -26,7 +26,7 @@ def _matrix(shape: Shape, transposed: bool) -> Shape:
     return (shape[-1], shape[-2]) if transposed else shape[-2:]
 
 
-@op(access=Access.OPAQUE, reference=_matmul_reference, common=("a", "b"), cost=2)
+@op(access=Access.OPAQUE, reference=_matmul_reference, common=("a", "b"), cost=2, followed=True)
 def matmul_(a, b, *, transpose_a, transpose_b):
     """Product of the matrices in the last two axes; leading axes are batches and broadcast."""
     if a.dtype != b.dtype:

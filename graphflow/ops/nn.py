@@ -1,4 +1,4 @@
-"""Neural-network functions: activations, softmax and its losses, dropout; all of them compositions."""
+"""Neural-network functions: activations, softmax and its losses, normalisation, dropout; all of them compositions."""
 
 from __future__ import annotations
 
@@ -157,6 +157,22 @@ def l2_normalize(x: Any, axis: Any = None, epsilon: float = 1e-12) -> Tensor:
     """`x` divided by its Euclidean length along `axis`; lengths below sqrt(epsilon) count as that."""
     x = convert_to_tensor(x)
     return x * rsqrt(maximum(reduce_sum(x * x, axis, keepdims=True), epsilon))
+
+
+@composition
+def batch_normalization(
+    x: Any, mean: Any, variance: Any, offset: Any = None, scale: Any = None, variance_epsilon: float = 1e-3
+) -> Tensor:
+    """(x - mean) / sqrt(variance + epsilon) * scale + offset; None leaves scale or offset out. The operands broadcast.
+
+    With the batch's own moments: `mean, variance = gf.nn.moments(x, [0, 1, 2])`. Ioffe, Szegedy, arXiv:1502.03167.
+    """
+    x, mean = pair(x, mean)
+    factor = rsqrt(pair(x, variance)[1] + variance_epsilon)
+    if scale is not None:
+        factor = factor * pair(x, scale)[1]
+    result = (x - mean) * factor
+    return result if offset is None else result + pair(x, offset)[1]
 
 
 @composition

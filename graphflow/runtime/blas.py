@@ -80,7 +80,7 @@ def library_gemm(suffix: str) -> int:
 
 @cache
 def own_product(entry: str, suffix: str) -> int:
-    """The address of `gemm` or `product` of `runtime.product`, compiled for a dtype and this machine."""
+    """The address of a function of `runtime.product` or `runtime.listed_product`, compiled for a dtype and this machine."""
     return load(product_source(entry, suffix), f"the matrix product {entry}_{suffix}", compiler="direct")
 
 
@@ -88,17 +88,27 @@ DEPTH = 256  # of a panel of B: with the rows of A beside it, it stays in the fi
 
 
 def product_source(entry: str, suffix: str) -> str:
-    """The text of `runtime.product` up to the function `entry`, for a dtype and the registers of this machine."""
+    """The text of the module with the function `entry`, up to it, for a dtype and the registers of this machine."""
     dtype = np.dtype(np.float32 if suffix == "f32" else np.float64)
     shape = import_module("graphflow.codegen.blocks").block_shape(dtype)  # LLVM takes 100 ms to import
-    text = (Path(__file__).parent / "product.py").read_text()
+    text = (Path(__file__).parent / ("listed_product.py" if entry == "listed" else "product.py")).read_text()
     functions = {part[4 : part.index("(")]: part.strip() for part in re.split(r"^(?=def )", text, flags=re.M)[1:]}
     names = list(functions)
     text = "\n\n\n".join(functions[name] for name in names[: names.index(entry) + 1]) + "\n"
     choice = [f"if height == {rows}:\n            block_SUFFIX({rows}, BLOCK)" for rows in range(shape.rows, 0, -1)]
+    panels = {"WHOLE": (shape.vectors, 0), "NARROW": (shape.vectors, "wide"), "SINGLE": (1, "wide")}
+    listed = {
+        name: "\n                el".join(
+            f"if height == {rows}:\n                    listed_block_SUFFIX({rows}, {vectors}, {wide}, LISTED)"
+            for rows in range(shape.rows, 0, -1)
+        )
+        for name, (vectors, wide) in panels.items()
+    }
     block = "a, a_row, a_outer, a_inner, b, b_step, outer, inner, 0, alpha, beta, old, old_row, c, c_row"
     meanings = {
         "HEIGHTS": "\n        el".join(choice),
+        **listed,
+        "LISTED": "a, at_a, a_outer, a_inner, b, b_outer, b_step, outer, inner, accumulate, to, at_c",
         "BLOCK": block,
         "NUMBER": str(dtype),
         "SUFFIX": suffix,

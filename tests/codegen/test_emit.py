@@ -50,7 +50,20 @@ def random_mask():
     return [x], gf.nn.dropout(x, 0.5, seed=3)
 
 
-CASES = [softmax, bias_gradient, full_sum, dense_layer, weight_update, concatenation, embedding, random_mask]
+def convolution():
+    x, w = gf.placeholder(gf.float32, [None, 4, 5, 2], name="x"), gf.Variable(np.ones((3, 2, 2, 3), np.float32), name="w")
+    y = gf.nn.relu(gf.nn.conv2d(x, w, [1, 2], "SAME") + gf.constant([0.5, -1.5, 2.5]))
+    return [x], [y, *gf.gradients(gf.reduce_sum(y * y), [x, w])]
+
+
+def pooling():
+    x = gf.placeholder(gf.float32, [None, 5, 6, 3], name="x")
+    largest, mean = gf.nn.max_pool2d(x, 2, 2, "VALID"), gf.nn.avg_pool2d(x, 3, 2, "SAME")
+    return [x], [largest, mean, *gf.gradients([largest * 2.0, mean], [x])]
+
+
+IN_PYTHON = [softmax, full_sum, dense_layer, concatenation, embedding, convolution, pooling]
+CASES = [*IN_PYTHON, bias_gradient, weight_update, random_mask]
 
 
 @pytest.fixture
@@ -80,7 +93,7 @@ def test_emission_is_stable(case):
     assert len(texts) == 1
 
 
-@pytest.mark.parametrize("case", [softmax, full_sum, dense_layer, concatenation, embedding], ids=lambda case: case.__name__)
+@pytest.mark.parametrize("case", IN_PYTHON, ids=lambda case: case.__name__)
 def test_source_runs_as_plain_python(sess, rng, case):
     """Every access of every kernel stays inside its buffer, and the result is that of the native code."""
     feeds, fetches = case()

@@ -18,6 +18,7 @@ from graphflow.ir.op import Access, Op
 from graphflow.ir.tensor import Literal
 from graphflow.ops.attention import attention
 from graphflow.types import as_dtype, float32, float64, int64
+from tests.ops import window_samples
 from tests.ops.compositions import FLAT, TABLE
 
 Array = np.ndarray
@@ -331,6 +332,7 @@ STRUCTURAL: dict[str, list[Sample]] = {
         Sample("scalar", (), {"value": Literal(np.int32(3).reshape(()))}),
     ],
     "read_after": [Sample("float64", (_f(3, 2),), gradient=True)],
+    **window_samples.structural(Sample),
 }
 
 # Ops that have no value of their own: what they stand for is fed, or is a matter of the session.
@@ -354,13 +356,15 @@ def all_samples(ops: Sequence[Op]) -> list[tuple[Op, Sample]]:
 # --- public functions --------------------------------------------------------------------------------------------------
 
 
-def _composition_samples(name: str) -> list[Sample]:
+def _composition_samples(name: str, rows: list[Any]) -> list[Sample]:
     samples = []
-    for title, operands, build, expected in TABLE[name]:
+    for title, operands, build, expected in rows:
         floats = [x for x in operands if x.dtype.kind in "fc"]
         smooth = bool(floats) and all(x.dtype.name in ("float64", "complex128") and np.isfinite(x).all() for x in floats)
         samples.append(Sample(title, operands, build=build, gradient=smooth and name not in FLAT, expected=expected))
     return samples
 
 
-COMPOSITIONS: dict[str, list[Sample]] = {name: _composition_samples(name) for name in TABLE}
+COMPOSITIONS: dict[str, list[Sample]] = {
+    name: _composition_samples(name, rows) for name, rows in (TABLE | window_samples.TABLE).items()
+}
