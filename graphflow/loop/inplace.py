@@ -24,12 +24,16 @@ def run_in_place(kernels: Sequence[Kernel], program: Program) -> list[Kernel]:
     committed = {storage(value): variable for variable, value in program.updates}
     sources = {storage(value) for _, value in program.updates if storage(value).op.access.name == "SOURCE"}
     last_read = {id(b): k for k, kernel in enumerate(result) for b in kernel.params}
+    first_use: dict[int, int] = {}
+    for k, kernel in enumerate(result):
+        for b in kernel.params:
+            first_use.setdefault(id(b), k)
     last_failing = max((k for k, kernel in enumerate(result) if kernel.checks), default=-1)
     for k in range(len(result)):
         for output in [b for b, role in zip(result[k].params, result[k].roles, strict=True) if role is Role.OUTPUT]:
             tensor = output.tensor
-            if tensor is None or tensor in fetched:
-                continue
+            if tensor is None or tensor in fetched or first_use[id(output)] != k:
+                continue  # an output that an earlier kernel fills as well would be there too early
             for buffer in _inputs(result[k]):
                 if last_read[id(buffer)] != k or buffer.dtype != output.dtype or buffer.size != output.size:
                     continue
