@@ -15,7 +15,7 @@ from graphflow.ops.logic import equal, greater, less, where
 # --- exponentials and logarithms ---------------------------------------------------------------------------------------
 
 
-@elementwise(scalar="exp_{t}({0})", reference=np.exp, domain=(-4, 4), kinds="float complex", cost=12)
+@elementwise(scalar="exp_{t}({0})", reference=np.exp, domain=(-4, 4), kinds="float complex", cost=7)
 def exp(x):
     """Elementwise exponential, e**x."""
 
@@ -23,7 +23,7 @@ def exp(x):
 exp.defvjp(lambda g, out, x: g * conj(out))
 
 
-@elementwise(scalar="exp2_{t}({0})", reference=np.exp2, domain=(-4, 4), kinds="float", cost=12)
+@elementwise(scalar="exp2_{t}({0})", reference=np.exp2, domain=(-4, 4), kinds="float", cost=7)
 def exp2(x):
     """Elementwise 2**x."""
 
@@ -39,7 +39,7 @@ def expm1(x):
 expm1.defvjp(lambda g, out, x: g * (out + 1))
 
 
-@elementwise(scalar="log_{t}({0})", reference=np.log, domain=(0.1, 10), kinds="float", cost=14)
+@elementwise(scalar="log_{t}({0})", reference=np.log, domain=(0.1, 10), kinds="float", cost=18)
 def log(x):
     """Elementwise natural logarithm; NaN for negative operands."""
 
@@ -47,7 +47,7 @@ def log(x):
 log.defvjp(lambda g, out, x: g / x)
 
 
-@elementwise(scalar="log2_{t}({0})", reference=np.log2, domain=(0.1, 10), kinds="float", cost=14)
+@elementwise(scalar="log2_{t}({0})", reference=np.log2, domain=(0.1, 10), kinds="float", cost=18)
 def log2(x):
     """Elementwise logarithm to base 2."""
 
@@ -55,7 +55,7 @@ def log2(x):
 log2.defvjp(lambda g, out, x: g / (x * math.log(2)))
 
 
-@elementwise(scalar="log10_{t}({0})", reference=np.log10, domain=(0.1, 10), kinds="float", cost=14)
+@elementwise(scalar="log10_{t}({0})", reference=np.log10, domain=(0.1, 10), kinds="float", cost=18)
 def log10(x):
     """Elementwise logarithm to base 10."""
 
@@ -71,7 +71,7 @@ def log1p(x):
 log1p.defvjp(lambda g, out, x: g / (x + 1))
 
 
-@elementwise(scalar="sigmoid_{t}({0})", reference=special.sigmoid, domain=(-4, 4), kinds="float", cost=16)
+@elementwise(scalar="sigmoid_{t}({0})", reference=special.sigmoid, domain=(-4, 4), kinds="float", cost=11)
 def sigmoid(x):
     """Elementwise logistic function, 1 / (1 + exp(-x))."""
 
@@ -79,7 +79,7 @@ def sigmoid(x):
 sigmoid.defvjp(lambda g, out, x: g * out * (1 - out))
 
 
-@elementwise(scalar="softplus_{t}({0})", reference=special.softplus, domain=(-4, 4), kinds="float", cost=24)
+@elementwise(scalar="softplus_{t}({0})", reference=special.softplus, domain=(-4, 4), kinds="float", cost=14)
 def softplus(x):
     """Elementwise log(1 + exp(x)), without overflow."""
 
@@ -197,7 +197,7 @@ atan2.defvjp(lambda g, out, y, x: g * x / (x * x + y * y), lambda g, out, y, x: 
 # --- hyperbolic --------------------------------------------------------------------------------------------------------
 
 
-@elementwise(scalar="tanh_{t}({0})", reference=np.tanh, domain=(-3, 3), kinds="float", cost=16)
+@elementwise(scalar="tanh_{t}({0})", reference=np.tanh, domain=(-3, 3), kinds="float", cost=10)
 def tanh(x):
     """Elementwise hyperbolic tangent."""
 
@@ -247,7 +247,7 @@ atanh.defvjp(lambda g, out, x: g / ((1 - x) * (1 + x)))
 # --- error and gamma functions -----------------------------------------------------------------------------------------
 
 
-@elementwise(scalar="erf_{t}({0})", reference=special.erf, domain=(-2, 2), kinds="float", cost=24)
+@elementwise(scalar="erf_{t}({0})", reference=special.erf, domain=(-2, 2), kinds="float", cost=14)
 def erf(x):
     """Elementwise error function."""
 
