@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from numba import cfunc, types
 
-from graphflow.codegen import integer_math, special_math, vector_math
+from graphflow.codegen import integer_math, numba_helpers, special_math, vector_math
 from graphflow.codegen.accuracy import ULP_BOUNDS
 from graphflow.codegen.emit import helper_modules
 from graphflow.codegen.tracing import DTYPES, SIGNED_BITS, f32, f64
@@ -58,6 +58,7 @@ SPECIAL = (0.0, -0.0, inf, -inf, nan, 1.0, -1.0, 0.5, -0.5, 2.0, -2.0)
 # --- kernels ----------------------------------------------------------------------------------------------------------------
 
 
+assert numba_helpers.HELPERS  # importing it tells numba of the helpers
 MODULES = {"vector_math": vector_math, "special_math": special_math, "integer_math": integer_math}
 
 
