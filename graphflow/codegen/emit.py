@@ -77,6 +77,7 @@ class Emitter:
         }
         self.sites = {id(node): k for k, node in enumerate(kernel.checks)}
         self.number = {id(b): k for k, b in enumerate(kernel.params)}
+        self.arrays: dict[int, str] = {}  # of accumulators, where each row of a block has one
 
     # --- names ---------------------------------------------------------------------------------------------------------
 
@@ -347,7 +348,8 @@ class Emitter:
     def run(self) -> Source:
         kernel = self.kernel
         every = [s for st in kernel.stages for s in st.stores] + list(kernel.finals)
-        self.count_uses([s.value for s in every] + [r.value for st in kernel.stages for r in st.reductions])
+        scalars = [value for st in kernel.stages for _, value in st.scalars]
+        self.count_uses([s.value for s in every] + [r.value for st in kernel.stages for r in st.reductions] + scalars)
         {"map": self.map, "row": self.row, "column": self.column, "chunk": self.chunk, "across": self.across}[kernel.form]()
         return Source(self.text(), tuple(self.dims), kernel.extent, kernel)
 
@@ -387,10 +389,65 @@ class Emitter:
             yield
 
     def row(self) -> None:
-        with self.rows(self.kernel.rows):
-            for st in self.kernel.stages:
-                self.scalar_stage(st.reductions, st.stores, self.kernel.reduced)
-            self.stores(self.kernel.finals)
+        self.block_arrays()
+        self.row_passes(self.kernel.rows, "begin", "end")
+
+    def row_passes(self, rows: Sequence[Axis], first: str, last: str) -> None:
+        """The stages of the rows from `first` to `last`, row by row or block by block."""
+        kernel = self.kernel
+        if kernel.block:
+            self.block_passes(rows[0], first, last)
+            return
+        with self.rows(rows, f"{first}, {last}"):
+            for st in kernel.stages:
+                self.scalar_stage(st.reductions, st.stores, kernel.reduced)
+            self.stores(kernel.finals)
+
+    def block_arrays(self) -> None:
+        """An array for each value of a row, with an element for each row of a block."""
+        if not self.kernel.block:
+            return
+        for st in self.kernel.stages:
+            for accumulator in [*(r.accumulator for r in st.reductions), *(a for a, _ in st.scalars)]:
+                name = self.fresh("of_rows")
+                self.arrays[accumulator.number] = name
+                scope = len(self.kernel.params) + len(self.arrays)
+                kind = scalar.SUFFIX[accumulator.dtype.compute.name]
+                self.line(f"{name} = scratch_{kind}({self.kernel.block}, {scope})")
+
+    def block_passes(self, row: Axis, first: str, last: str) -> None:
+        """Each stage for all rows of a block; what is computed once a row is a loop over the rows."""
+        kernel, known = self.kernel, set[int]()
+        block, top, count = self.fresh("block"), self.fresh("top"), self.fresh("count")
+
+        @contextmanager
+        def rows() -> Iterator[str]:
+            lane, name = self.fresh("lane"), self.fresh(row.name)
+            with self.loop(f"for {lane} in range({count}):", (row,), [name]) as region:
+                self.line(f"{name} = {top} + {lane}")
+                for number in known:
+                    self.accumulator_text[number] = f"{self.arrays[number]}[{lane}]"
+                    self.accumulator_depth[number] = region.depth
+                self.depths.clear()
+                yield lane
+
+        with self.loop(f"for {block} in range(index_div({last} - {first} + {kernel.block - 1}, {kernel.block})):", (), ()):
+            self.line(f"{top} = {first} + {block} * {kernel.block}")
+            self.line(f"{count} = min({kernel.block}, {last} - {top})")
+            for st in kernel.stages:
+                if st.scalars:
+                    with rows() as lane:
+                        for accumulator, value in st.scalars:
+                            self.line(f"{self.arrays[accumulator.number]}[{lane}] = {self.value(value, atom=False)}")
+                    known.update(accumulator.number for accumulator, _ in st.scalars)
+                with rows() as lane:
+                    self.scalar_stage(st.reductions, st.stores, kernel.reduced)
+                    for r in st.reductions:
+                        self.line(f"{self.arrays[r.accumulator.number]}[{lane}] = {self.accumulator_text[r.accumulator.number]}")
+                known.update(r.accumulator.number for r in st.reductions)
+            if kernel.finals:
+                with rows():
+                    self.stores(kernel.finals)
 
     def scalar_stage(self, reductions: Any, stores: Any, axes: Sequence[Axis]) -> None:
         """One pass over the reduced axes with an accumulator per reduction."""
@@ -501,6 +558,7 @@ class Emitter:
         """Rows whose sums each unit adds up: unit u covers `chunk` rows from u * chunk on."""
         kernel = self.kernel
         unit, *rows = kernel.rows
+        self.block_arrays()
         name = self.fresh("unit")
         with self.loop(f"for {name} in range(begin, end):", (unit,), [name]):
             width = self.dim(product([a.extent for a in kernel.reduced]))
@@ -511,10 +569,7 @@ class Emitter:
             chunk = self.dim(kernel.chunk)
             self.line(f"start = {name} * {chunk}")
             self.line(f"stop = min({self.dim(product([a.extent for a in rows]))}, start + {chunk})")
-            with self.rows(rows, "start, stop"):
-                for st in kernel.stages:
-                    self.scalar_stage(st.reductions, st.stores, kernel.reduced)
-                self.stores(kernel.finals)
+            self.row_passes(rows, "start", "stop")
 
     # --- the whole text ------------------------------------------------------------------------------------------------------
 

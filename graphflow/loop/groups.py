@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from graphflow.ir.scalar import Accumulator, Axis, Call, Check, Expr, Load
 from graphflow.ir.tensor import Node, Tensor
+from graphflow.loop.blocks import in_blocks
 from graphflow.loop.ir import Buffer, FusionGroup, Kernel, Offset, Reduction, Stage, Store, walk
 from graphflow.loop.lower import (
     _Lowering,
@@ -57,7 +58,8 @@ def lower_group(group: FusionGroup, buffers: Callable[[Tensor], Buffer], scratch
     # Several axes of lanes read some operand again and again: a column keeps it in registers.
     if not rows and len(merged) == 1 and merged[0].extent != 1 and (size is None or size > COLUMN_ELEMENTS):
         return column_kernels(group, lowering, stores, checks, scratch)
-    return [row_kernel(group, lowering, stores, checks)]
+    kernel = row_kernel(group, lowering, stores, checks)
+    return [in_blocks(kernel) if kernel.form == "row" else kernel]
 
 
 def chunk_kernels(
@@ -162,4 +164,4 @@ def split_over_rows(
     stages, finals = stage(of_rows, stores, inner)
     first = make_kernel(group, "across", [unit, *outer], inner, [], stages, finals, unit.extent, checks, chunk)
     second = reducing_kernel(group, ([], [unit], list(lanes)), combined, late, checks)
-    return [replace(first, partials=tuple(partials)), replace(second, name=f"{second.name}_combine")]
+    return [in_blocks(replace(first, partials=tuple(partials))), replace(second, name=f"{second.name}_combine")]

@@ -101,6 +101,7 @@ class Stage:
     reductions: tuple[Reduction, ...]
     stores: tuple[Store, ...]
     bounds: tuple[AnySize, AnySize] | None = None  # of the segment; the whole axis where there are none
+    scalars: tuple[tuple[Accumulator, Expr], ...] = ()  # values of each row, found for a block of rows before the pass
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,6 +122,7 @@ class Kernel:
     chunk: AnySize = 0  # elements or rows of one unit, for "chunk" and "across"
     checks: tuple[Node, ...] = ()  # the nodes whose indices it checks; an error's site counts them
     operands: tuple[Buffer, ...] = ()  # of a library call: what it reads, then where it writes
+    block: int = 0  # rows that go through each stage together, of "row" and "across"; 0: each row goes through all stages
     partials: tuple[tuple[Buffer, Const], ...] = ()  # of "across": buffers of a row per unit, and what they start with
 
 
