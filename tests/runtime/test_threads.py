@@ -21,7 +21,8 @@ def workload():
     x = gf.placeholder(gf.float32, [None, 96], name="x")
     y = gf.tanh(x) * gf.exp(-gf.square(x))
     row = gf.nn.softmax(y)
-    return x, [y, row, gf.reduce_sum(y), gf.reduce_sum(row * x, axis=0)]
+    products = [gf.matmul(x, y, transpose_a=True), gf.nn.relu(gf.matmul(x, x[:16], transpose_b=True))]  # the library's, ours
+    return x, [y, row, gf.reduce_sum(y), gf.reduce_sum(row * x, axis=0), *products]
 
 
 def test_same_bits_for_any_number_of_threads(threads, rng):
