@@ -56,9 +56,10 @@ def emit_matmul(kernel: Kernel, root: Node) -> Source:
         line(f"down = index_div({dim(m)} + {tile_rows} - 1, {tile_rows})")
         line("tile = index_mod(unit, across * down)")
         axes = list(emitter.kernel.rows)
+        batch_axes = axes[: len(batch)]
         if batch:
             line("matrix = index_div(unit, across * down)")
-            emitter.unravel("matrix", axes[:-2])
+            emitter.unravel("matrix", batch_axes)
         line(f"row_start = index_div(tile, across) * {tile_rows}")
         line(f"column_start = index_mod(tile, across) * {tile_columns}")
         line(f"rows = min({tile_rows}, {dim(m)} - row_start)")
@@ -66,13 +67,13 @@ def emit_matmul(kernel: Kernel, root: Node) -> Source:
 
         def place(operand: int, start: str) -> str:
             tensor, number = root.inputs[operand], kernel.params.index(kernel.operands[operand])
-            offset = emitter.offset_text(batch_offset(tensor, axes[:-2]))
+            offset = emitter.offset_text(batch_offset(tensor, batch_axes))
             return f"buffers[{number}] + {size} * ({offset} + {start})"
 
         lda, ldb = a.shape[-1], b.shape[-1]
         line(f"a = {place(0, 'row_start' if ta else f'row_start * {dim(lda)}')}")
         line(f"b = {place(1, f'column_start * {dim(ldb)}' if tb else 'column_start')}")
-        c_offset = emitter.offset_text(flat_offset([*axes[:-2], as_index(0), as_index(0)], root.type.shape))
+        c_offset = emitter.offset_text(flat_offset([*batch_axes, as_index(0), as_index(0)], root.type.shape))
         line(f"c = buffers[{kernel.params.index(raw)}] + {size} * ({c_offset} + row_start * {dim(n)} + column_start)")
         one, zero = scalar.literal(1.0, root.type.dtype), scalar.literal(0.0, root.type.dtype)
         alpha, beta = (one, zero) if update is None else (emitter.value(update), one)
@@ -81,10 +82,11 @@ def emit_matmul(kernel: Kernel, root: Node) -> Source:
             f"a, max(1, {dim(lda)}), b, max(1, {dim(ldb)}), {beta}, c, max(1, {dim(n)}))"
         )
         if followers and update is None:
-            i, j = axes[-2], axes[-1]
-            row_loop = emitter.loop("for i in range(row_start, row_start + rows):", [i], ["i"])
-            with row_loop, emitter.loop("for j in range(column_start, column_start + columns):", [j], ["j"]):
-                emitter.stores(followers)
+            of_rows = axes[len(batch) : -1]  # several where what follows runs over a view that splits the rows
+            with emitter.loop("for i in range(row_start, row_start + rows):", (), ()):
+                emitter.unravel("i", of_rows)
+                with emitter.loop("for j in range(column_start, column_start + columns):", axes[-1:], ["j"]):
+                    emitter.stores(followers)
     return Source(emitter.text(), tuple(emitter.dims), LibraryValue("tiles", (product(batch), m, n, k)), kernel)
 
 

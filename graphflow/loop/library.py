@@ -53,7 +53,7 @@ def raw_result(
     if root.output in group.outputs:
         return buffers(root.output)
     for tensor in group.outputs:
-        if tensor.node is not root and tensor.dtype == root.type.dtype and tensor.shape == root.type.shape:
+        if tensor.node is not root and tensor.dtype == root.type.dtype and tensor.type.size == root.type.size:
             return buffers(tensor)
     return scratch(f"{root.name.split('/')[-1]}_raw", root.type.dtype, root.type.size)
 

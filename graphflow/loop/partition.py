@@ -16,7 +16,7 @@ from graphflow.ir.scalar import Accumulator, Axis, Const, Expr, Load
 from graphflow.ir.tensor import Node, Tensor
 from graphflow.loop.inline import VIEWS, Inliner, scalar_constant, storage
 from graphflow.loop.ir import FusionGroup
-from graphflow.types import Shape, int64, static_size
+from graphflow.types import Shape, int64, product, static_size
 
 CHEAP = 3.0  # additions: recomputing this much costs less than a store and a load
 DEFERRED_LIMIT = 40  # ops: longer chains are cut, so that no expression grows without bound
@@ -100,6 +100,8 @@ class Partitioner:
         self.weights: dict[Node, tuple[int, float]] = {}  # of deferred nodes: ops and cost to compute one element
         self.uses: dict[Tensor, int] = {}
         self.readers: dict[Tensor, list[_Group]] = {}
+        self.consumers: dict[Tensor, list[Node]] = {}
+        self.results = set(program.results)
         self.required: set[Tensor] = set()  # buffers that exist whatever is decided
 
     def groups(self) -> tuple[FusionGroup, ...]:
@@ -108,6 +110,7 @@ class Partitioner:
         for node in nodes:
             for tensor in node.inputs:
                 self.uses[tensor] = self.uses.get(tensor, 0) + 1
+                self.consumers.setdefault(tensor, []).append(node)
             if node.op.access is Access.OPAQUE:
                 self.required.update(storage(t) for t in in_memory(node))
         for tensor in self.program.results:
@@ -178,10 +181,10 @@ class Partitioner:
         """Is it a sum of a matrix product that nothing else reads, and of a value in memory? The product is added up there."""
         if node.op.name not in ("add", "subtract") or len(node.inputs) != 2:
             return False
-        for product, other in (node.inputs, node.inputs[::-1]):
-            group = self.home.get(product)
-            if group is not None and group.root is product.node and len(group.solids) == 1 and self.uses[product] == 1:
-                return other.shape == product.shape and storage(other) in self.home
+        for factor, other in (node.inputs, node.inputs[::-1]):
+            group = self.home.get(factor)
+            if group is not None and group.root is factor.node and len(group.solids) == 1 and self.uses[factor] == 1:
+                return other.shape == factor.shape and storage(other) in self.home
         return False
 
     def frontier(self, tensors: Iterable[Tensor]) -> dict[Tensor, None]:
@@ -227,12 +230,13 @@ class Partitioner:
         return group
 
     def place_library(self, node: Node) -> None:
-        group = _Group(len(self.all), "library", node.type.shape)
+        view = self.view_of_rows(node)
+        group = _Group(len(self.all), "library", node.type.shape if view is None else view.type.shape)
         group.root = node
         self.all.append(group)
         group.solids.append(node)
         for tensor in node.outputs:
-            group.index[tensor] = group.domain
+            group.index[tensor] = group.domain if view is None else index_below(view, group.domain)
             self.home[tensor] = group
         for tensor in in_memory(node):
             self.read(group, storage(tensor))
@@ -241,6 +245,16 @@ class Partitioner:
             if not self.may_compute_inside(operand, in_memory(node)):
                 self.need(operand)
             self.settle(operand, group)
+
+    def view_of_rows(self, node: Node) -> Node | None:
+        """The reshape through which alone a matrix is read, if it splits rows: what follows [8 * 64, n] runs over [8, 64, n]."""
+        readers = self.consumers.get(node.output, [])
+        if len(node.outputs) > 1 or node.type.rank != 2 or not readers or any(r is not readers[0] for r in readers):
+            return None
+        view = readers[0]
+        shape = view.types[0].shape if view.types else ()
+        splits = view.op.name == "reshape" and len(shape) > 2 and shape[-1] == node.type.shape[-1]
+        return view if splits and product(shape[:-1]) == node.type.shape[0] and storage(node.output) not in self.results else None
 
     def may_compute_inside(self, tensor: Tensor, others: Sequence[Tensor]) -> bool:
         """May a library kernel compute elements of `tensor`: without failing, or reading what it may be written over?"""
@@ -392,7 +406,7 @@ class Partitioner:
         homes = {self.home[t] for t in leaves if t in self.home}
         fresh = [t for t in leaves if t in self.home and self.home[t] is not group and t not in self.home[t].outputs]
         fresh = [t for t in fresh if t not in self.required]
-        if fresh and len(homes) == 1 and tensor.op.access is Access.ELEMENTWISE:
+        if self.worth_memory(tensor, fresh) and len(homes) == 1:
             # Better one buffer of the deferred value than buffers of all it is made of.
             producer = homes.pop()
             if self.join(tensor.node, producer) is None:
@@ -405,6 +419,13 @@ class Partitioner:
         group.inlined.add(tensor.node)
         for operand in tensor.inputs:
             self.settle(operand, group)
+
+    def worth_memory(self, tensor: Tensor, leaves: Sequence[Tensor]) -> bool:
+        """Is a deferred value better kept in memory than these leaves, which it is made of? A single leaf may serve many."""
+        if not leaves or tensor.op.access is not Access.ELEMENTWISE:
+            return False
+        smaller = tensor.dtype.itemsize < leaves[0].dtype.itemsize
+        return len(leaves) > 1 or smaller or self.weights[tensor.node][1] > CHEAP
 
     def need(self, tensor: Tensor) -> None:
         """Have `tensor` in memory."""
@@ -432,6 +453,18 @@ def in_memory(node: Node) -> tuple[Tensor, ...]:
     """The operands that a library kernel reads from memory."""
     inside = COMPUTED_INSIDE.get(node.op.name)
     return tuple(t for k, t in enumerate(node.inputs) if k != inside)
+
+
+def index_below(view: Node, index: tuple[Expr, ...]) -> tuple[Expr, ...]:
+    """Where a reshape reads its operand for the element at `index`."""
+    found: list[tuple[Expr, ...]] = []
+
+    def leaf(tensor: Tensor, read: tuple[Expr, ...]) -> Expr:
+        found.append(read)
+        return Load(tensor, read, tensor.dtype)
+
+    Inliner(leaf).element(view, index)
+    return found[0]
 
 
 def depends(group: _Group, on: _Group) -> bool:

@@ -48,6 +48,21 @@ def test_what_follows_a_matrix_product_runs_in_its_kernel(groups):
     assert group.kind == "library" and [n.op.name for n in group.members] == ["matmul", "add", "relu"]
 
 
+@pytest.mark.parametrize("shape", [[3, 4, 8], [None, 4, 8], [2, None, 3, 8], [8, 8, 8]])
+def test_what_follows_a_product_of_many_axes_runs_in_its_kernel(groups, rng, shape):
+    x, w = gf.placeholder(gf.float32, shape, name="x"), gf.placeholder(gf.float32, [8, 8], name="w")
+    b = gf.placeholder(gf.float32, shape[1:-1] + [1] if None not in shape[1:] else [1], name="b")
+    y = gf.tanh(x @ w + b)
+    (group,) = groups([y, y * 2.0])
+    assert group.kind == "library"
+    sizes = [5 if size is None else size for size in shape]
+    feeds = {t: rng.standard_normal(s).astype(np.float32) for t, s in ((x, sizes), (w, (8, 8)), (b, b.shape))}
+    with gf.Session() as sess:
+        found, double = sess.run([y, y * 2.0], feeds)
+    np.testing.assert_allclose(found, np.tanh(feeds[x] @ feeds[w] + feeds[b]), rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(double, 2 * found)
+
+
 def test_an_update_is_folded_into_the_product(groups):
     x, w = gf.placeholder(gf.float32, [8, 8], name="x"), gf.Variable(np.zeros((8, 8), np.float32), name="w")
     with gf.Session() as sess:
