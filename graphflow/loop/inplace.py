@@ -72,10 +72,12 @@ def reads_in_place(kernel: Kernel, buffer: Buffer, output: Buffer) -> bool:
             isinstance(e, Load) and e.buffer is buffer for s in kernel.stages[0].stores for e in walk([s.value, s.offset])
         )
     if root is not None:
-        # BLAS overwrites its result at once; only `c + alpha * product` over c is safe.
-        scale = update_scale(kernel.group, root) if root.op.name == "matmul" and len(kernel.group.outputs) == 1 else None
-        operands = {storage(t) for t in root.inputs}
-        return scale is not None and buffer.tensor not in operands and len(kernel.stages[0].stores) == 1
+        if buffer in kernel.operands:
+            return False
+        if output in kernel.operands:
+            # A library call overwrites its result at once; only `c + alpha * product` over c is safe.
+            scale = update_scale(kernel.group, root) if root.op.name == "matmul" and len(kernel.group.outputs) == 1 else None
+            return scale is not None and len(kernel.stages[0].stores) == 1
     steps = [(k, s) for k, st in enumerate(kernel.stages) for s in st.stores] + [(len(kernel.stages), s) for s in kernel.finals]
     writes = [(k, s) for k, s in steps if s.buffer is output]
     places = {_offset_key(write.offset) for _, write in writes}

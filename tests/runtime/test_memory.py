@@ -72,6 +72,24 @@ def test_what_is_written_in_place_is_said():
         assert found.next_values == 0 and any("is written over v (launch" in line for line in found.in_place)
 
 
+def test_what_follows_a_product_is_written_in_place(rng):
+    """Adam's moments and weights are updated on the tile of the gradient just computed: the product has one buffer, no more."""
+    x, start = gf.placeholder(gf.float32, [None, 40], name="x"), rng.standard_normal((40, 60)).astype(np.float32)
+    w = gf.Variable(start, name="w")
+    step = gf.train.AdamOptimizer(0.1).minimize(gf.reduce_sum(gf.square(gf.tanh(x @ w))))
+    data, values = rng.standard_normal((30, 40)).astype(np.float32), []
+    for names in ("", "inplace"):
+        with gf.options(disable=names), gf.Session() as sess:
+            sess.run(gf.global_variables_initializer())
+            for _ in range(4):
+                sess.run(step, {x: data})
+            values.append(sess.run(gf.global_variables()))
+            plan = sess.memory_plan(step, {x: (30, 40)})
+            assert (plan.next_values <= start.nbytes + 64) == (names == "")
+    for one, other in zip(*values, strict=True):
+        assert np.allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
 PEAK = textwrap.dedent(
     """
     import re
