@@ -81,7 +81,7 @@ def emit_convolution(kernel: Kernel, root: Node) -> Source:
     lines = product(code.result[:-2])
     outer = range(last)
     code.lists()
-    with code.units(lines, product((2, width, *w.shape))):
+    with code.units(lines, product((2, width, *w.shape)), width):
         code.line("i = 0")
         with code.block(f"while i < {code.dim(width)}:"):
             _pixels_of_one_kind(code)
@@ -182,7 +182,7 @@ def emit_input_gradient(kernel: Kernel, root: Node) -> Source:
     last = code.last
     line_size = product(root.type.shape[-2:])
     code.lists()
-    with code.units(product(root.type.shape[:-2]), product((2, y.shape[-2], *w.shape))):
+    with code.units(product(root.type.shape[:-2]), product((2, y.shape[-2], *w.shape)), y.shape[-2]):
         code.line(f"for j in range({code.times('first_item', line_size)}, {code.times('stop_item', line_size)}):")
         code.line(f"    {code.name(-1)}[j] = {code.zero}")
         with code.blocks([f"for k_{a} in range({code.dim(code.window[a])}):" for a in range(code.spatial)]):

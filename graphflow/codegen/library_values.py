@@ -64,11 +64,17 @@ ALONE_FLOPS = 8_000_000  # of a whole convolution below which it is one unit
 MOST_UNITS = 64
 
 
-def share(count: int, flops: int) -> int:
-    """How many of `count` items, of `flops` operations each, make a unit of parallel work; depends on the sizes only."""
+LEAST_ROWS = 48  # of a unit of a convolution: that many pixels share what is read of the filters
+
+
+def share(count: int, flops: int, rows: int = LEAST_ROWS) -> int:
+    """How many of `count` items make a unit of parallel work, each of `flops` operations and `rows` rows of a product.
+
+    Depends on the sizes only.
+    """
     total = count * flops
     units = 1 if total <= ALONE_FLOPS else min(MOST_UNITS, total // UNIT_FLOPS)
-    return max(1, -(-count // units))
+    return max(1, -(-count // units), min(count, -(-LEAST_ROWS // max(1, rows))))
 
 
 CACHED_BYTES = 20_000  # of the lines that a filter gradient goes over again and again: with the sums, the first cache holds them
@@ -85,6 +91,6 @@ LIBRARY_VALUES: dict[str, Callable[..., int]] = {
     "tile_columns": lambda m, n, k: tile_shape(m, n, k)[1],
     "share": share,
     "lines_in_cache": lines_in_cache,
-    "shares": lambda count, flops: -(-count // share(count, flops)),
+    "shares": lambda count, flops, *rows: -(-count // share(count, flops, *rows)),
     "tiles": lambda batch, m, n, k: batch * -(-m // tile_shape(m, n, k)[0]) * -(-n // tile_shape(m, n, k)[1]) if m and n else 0,
 }

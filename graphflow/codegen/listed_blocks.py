@@ -15,6 +15,7 @@ from llvmlite import ir
 from graphflow.codegen.blocks import I32, I64, Block
 
 I1 = ir.IntType(1)
+AHEAD = 8  # rows of B that are asked for in advance: the filters of many output channels lie a page apart
 
 
 class ListedBlock(Block):
@@ -78,6 +79,7 @@ class ListedBlock(Block):
             def step(k: ir.Value, sums: Sequence[ir.Value]) -> list[ir.Value]:
                 at = builder.add(start_b, builder.mul(k, b_step))
                 of_b = [self.load(b, at, v) for v in range(vectors)]
+                self.prefetch(b, builder.add(at, self.times(AHEAD, b_step)))
                 column = builder.add(start_a, builder.mul(k, a_inner))
                 new = []
                 for r in range(self.rows):

@@ -117,9 +117,12 @@ class WindowCode:
     # --- units of parallel work ------------------------------------------------------------------------------------------
 
     @contextmanager
-    def units(self, items: AnySize, flops: AnySize) -> Iterator[None]:
-        """The loop over units; each has a share of `items` things of `flops` operations, first_item up to stop_item."""
-        self.work = (items, flops)
+    def units(self, items: AnySize, *work: AnySize) -> Iterator[None]:
+        """The loop over units; each has a share of `items`, first_item up to stop_item.
+
+        The work of an item is its operations and, where these read filters again and again, its rows.
+        """
+        self.work = (items, *work)
         share = self.dim(LibraryValue("share", self.work))
         with self.block("for unit in range(begin, end):"):
             self.line(f"first_item = unit * {share}")

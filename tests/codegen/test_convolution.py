@@ -14,6 +14,7 @@ def small_units(monkeypatch, tmp_path):
     """Units of work as small as they get, so that small samples have many; programs stored with others are not found."""
     monkeypatch.setattr(library_values, "ALONE_FLOPS", 0)
     monkeypatch.setattr(library_values, "UNIT_FLOPS", 1)
+    monkeypatch.setattr(library_values, "LEAST_ROWS", 1)
     monkeypatch.setattr(library_values, "CACHED_BYTES", 600)
     monkeypatch.setattr(lowering, "WHOLE_FLOPS", 0)
     with gf.options(cache=str(tmp_path)):
