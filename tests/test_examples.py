@@ -60,6 +60,10 @@ def write_idx(path, array, compress):
     path.write_bytes(gzip.compress(content) if compress else content)
 
 
+def test_convolutions():
+    assert number(r"test accuracy: ([01]\.\d+)", run("convolutions.py")) >= 0.97
+
+
 @pytest.mark.parametrize("compress", [False, True], ids=["idx", "gz"])
 def test_train_digits_reads_mnist_files(tmp_path, rng, compress):
     # Ten patterns with noise stand in for the digits: what is tested is the reading.

@@ -355,5 +355,8 @@ def bias_add(value: Any, bias: Any, data_format: str | None = None, name: str | 
     if b.rank != 1 or x.rank < 2:
         raise ShapeError(f"value has rank {x.rank}, bias {b.rank}", rule="A bias is a vector, a value has batch and channels.")
     first = data_format is not None and data_format.startswith("NC")
-    b = ensure_shape(b, [x.shape[1 if first else -1]])
+    channels = x.shape[1 if first else -1]
+    if isinstance(channels, int) and isinstance(b.shape[0], int) and channels != b.shape[0]:
+        raise ShapeError(f"a bias of {b.shape[0]} numbers for {channels} channels", rule='Channels first need data_format="NCHW".')
+    b = ensure_shape(b, [channels])
     return add(x, reshape(b, (b.shape[0], *(1,) * (x.rank - 2))) if first else b, name=name)
