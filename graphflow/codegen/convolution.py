@@ -54,19 +54,8 @@ class _ProductCode(WindowCode):
     def call(self, columns: AnySize, depth: Sequence[str], a: Sequence[str], b: Sequence[str], accumulate: str, c: str) -> None:
         """One product: depth is (outer, inner), a and b are (address, outer stride, inner stride)."""
         address = self.dim(LibraryValue(f"listed_{self.suffix}"))
-        parts = [
-            address,
-            "rows",
-            self.dim(columns),
-            *depth,
-            a[0],
-            "address(a_rows)",
-            *a[1:],
-            *b,
-            accumulate,
-            c,
-            "address(c_rows)",
-        ]
+        of_a, of_c = [a[0], "address(a_rows)", *a[1:]], [c, "address(c_rows)"]
+        parts = [address, "rows", self.dim(columns), *depth, *of_a, *b, accumulate, *of_c]
         self.line(f"listed_{self.suffix}({', '.join(parts)})")
 
 

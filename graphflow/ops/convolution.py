@@ -60,7 +60,8 @@ def _input_gradient_reference(
 ) -> np.ndarray:
     result = np.zeros((y.shape[0], *sizes, channels), y.dtype)
     for k, reads, writes in taps(w.shape[:-2], strides, dilations, low, sizes, y.shape[1:-1]):
-        part = np.einsum("...gd,gdc->...gc", _grouped(y[:, *writes], groups), w[k].reshape(groups, -1, w.shape[-1]))
+        by_group = w[k].reshape(groups, w.shape[-2] // groups, w.shape[-1])
+        part = np.einsum("...gd,gdc->...gc", _grouped(y[:, *writes], groups), by_group)
         result[:, *reads] += _ungrouped(part)
     return result
 
@@ -357,6 +358,7 @@ def bias_add(value: Any, bias: Any, data_format: str | None = None, name: str | 
     first = data_format is not None and data_format.startswith("NC")
     channels = x.shape[1 if first else -1]
     if isinstance(channels, int) and isinstance(b.shape[0], int) and channels != b.shape[0]:
-        raise ShapeError(f"a bias of {b.shape[0]} numbers for {channels} channels", rule='Channels first need data_format="NCHW".')
+        rule = 'Channels first need data_format="NCHW".'
+        raise ShapeError(f"a bias of {b.shape[0]} numbers for {channels} channels", rule=rule)
     b = ensure_shape(b, [channels])
     return add(x, reshape(b, (b.shape[0], *(1,) * (x.rank - 2))) if first else b, name=name)
