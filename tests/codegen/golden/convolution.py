@@ -4,7 +4,7 @@
 #   input: constant  float32[3]
 #   output: gradients/where  float32[x.0, 4, 3, 3]
 #   output: relu  float32[x.0, 4, 3, 3]
-#   dims[0] = share(4*x.0, 216)
+#   dims[0] = share(4*x.0, 216, 3)
 #   dims[1] = 4*x.0
 #   dims[2] = listed_f32
 from numpy import float32
@@ -99,7 +99,7 @@ def kernel(buffers, dims, begin, end):
 #   input: gradients/where  float32[x.0, 4, 3, 3]
 #   input: gradients/transpose  float32[3, 2, 3, 2]
 #   output: gradients/convolution_input_gradient  float32[x.0, 4, 5, 2]
-#   dims[0] = share(4*x.0, 216)
+#   dims[0] = share(4*x.0, 216, 3)
 #   dims[1] = 4*x.0
 #   dims[2] = listed_f32
 from numpy import float32
