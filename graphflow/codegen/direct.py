@@ -62,7 +62,10 @@ class BufferValue:
 
 
 def reduces(bounds: Sequence[ast.expr], body: Sequence[ast.stmt]) -> bool:
-    """Does `for ... in range(bounds)` over `body` only reduce, and so few terms that LLVM might unroll it?"""
+    """Does `for ... in range(bounds)` over `body` reduce so few terms, storing on the way at most, that LLVM might unroll it?
+
+    Unrolled, it is vectorised no more, or only across the loop around it, which takes some versions of LLVM minutes.
+    """
     match bounds:
         case [ast.Constant(int(count))] if VECTORISED <= count <= UNROLLED:
             pass
@@ -73,6 +76,8 @@ def reduces(bounds: Sequence[ast.expr], body: Sequence[ast.stmt]) -> bool:
         match statement:
             case ast.Assign([ast.Name(name)], value):
                 count += any(isinstance(part, ast.Name) and part.id == name for part in ast.walk(value))
+            case ast.Assign([ast.Subscript()], _):
+                pass
             case _:
                 return False
     return count > 0
