@@ -12,6 +12,7 @@ A pool is 64 int64s, each counter on a cache line of its own:
 
     0 job number | 8 next chunk | 16 chunks done | 24 workers inside | 32 sleeping workers | 40 locked | 48.. the job:
     48 kernel | 49 pointers | 50 dims | 51 extent | 52 grain | 53 open | 54 stop | 55 read() | 56 write() | 57, 58 pipe
+    128 runs that may have work for it
 """
 
 from graphflow.codegen.intrinsics import (
@@ -26,7 +27,8 @@ from graphflow.codegen.intrinsics import (
     view_i64,
 )
 
-SPINS = 4000  # rounds a worker waits before it sleeps: some 20 us, longer than the pause between two rows
+# A worker waits 4,000 rounds, some 20 us, before it sleeps: longer than the pause between two runs in a loop. While a run goes on it
+# waits up to 100,000, so that it is awake when the rows that one thread does by itself are done: waking it takes 40 us.
 
 
 def run_table(buffers, dims, begin, end):
@@ -35,6 +37,8 @@ def run_table(buffers, dims, begin, end):
     pointers = view_i64(buffers[1])
     errors = view_i64(buffers[2])
     pool = buffers[3]
+    if pool != 0:
+        add_i64(pool + 1024, 1)
     for row in range(begin, end):
         at = row * 8
         numbers = view_i64(dims[at + 1])
@@ -87,6 +91,8 @@ def run_table(buffers, dims, begin, end):
         if dims[at + 6] != 0 and errors[0] != 0:
             buffers[4] = row + 1
             break
+    if pool != 0:
+        add_i64(pool + 1024, -1)
 
 
 def worker(buffers, dims, begin, end):
@@ -96,9 +102,12 @@ def worker(buffers, dims, begin, end):
     seen = load_i64(pool)
     while load_i64(pool + 432) == 0:
         spins = 0
-        while load_i64(pool) == seen and spins < 4000 and load_i64(pool + 432) == 0:
+        limit = 4000
+        while load_i64(pool) == seen and spins < limit and load_i64(pool + 432) == 0:
             pause()
             spins += 1
+            if spins == 4000 and load_i64(pool + 1024) > 0:
+                limit = 100000
         if load_i64(pool) == seen:
             add_i64(pool + 256, 1)
             woken = 0
