@@ -27,8 +27,8 @@ from graphflow.codegen.intrinsics import (
     view_i64,
 )
 
-# A worker waits 4,000 rounds, some 20 us, before it sleeps: longer than the pause between two runs in a loop. While a run goes on it
-# waits up to 100,000, so that it is awake when the rows that one thread does by itself are done: waking it takes 40 us.
+# A worker waits 4,000 rounds, some 20 us, before it sleeps: longer than the pause between two runs in a loop. While a run goes
+# on it waits up to 100,000, so that it is awake when the rows that one thread does by itself are done: waking it takes 40 us.
 
 
 def run_table(buffers, dims, begin, end):
