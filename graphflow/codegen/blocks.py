@@ -6,7 +6,7 @@ at. One step loads a row of B, WIDTH numbers, and one number of each row of A, a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -139,6 +139,14 @@ class Block:
         builder.position_at_end(end)
         return phis
 
+    def step(self, sums: Sequence[ir.Value], of_b: Sequence[ir.Value], of_a: Callable[[int], ir.Value]) -> list[ir.Value]:
+        """The sums with one more term: the number of A at `of_a(row)` times a row of B."""
+        new = []
+        for r in range(self.rows):
+            x = self.splat(self.builder.load(of_a(r)))
+            new += [self.fma(x, b, sums[r * len(of_b) + v]) for v, b in enumerate(of_b)]
+        return new
+
     def product(
         self, a: ir.Value, a_row: ir.Value, a_outer: ir.Value, a_inner: ir.Value, b: ir.Value, b_step: ir.Value,
         outer: ir.Value, inner: ir.Value, packed: ir.Value | None,
@@ -160,11 +168,7 @@ class Block:
                     for v in range(vectors):
                         self.store(of_b[v], packed, there, v)
                 column = builder.add(start_a, builder.mul(k, a_inner))
-                new = []
-                for r in range(self.rows):
-                    x = self.splat(builder.load(self.place(a, builder.add(self.times(r, a_row), column))))
-                    new += [self.fma(x, of_b[v], sums[r * vectors + v]) for v in range(vectors)]
-                return new
+                return self.step(sums, of_b, lambda r: self.place(a, builder.add(self.times(r, a_row), column)))
 
             return self.loop(inner, list(sums), step)
 

@@ -541,16 +541,6 @@ class _Function:
                 values.append(self.builder.trunc(self.int64(argument).value, I32))
         self.call_at(arguments[0], ir.FunctionType(ir.VoidType(), [I32, *kinds]), values)
 
-    def product(self, dtype: np.dtype, arguments: Sequence[Any]) -> None:
-        """product(address, rows, columns, outer, inner, alpha, a, a_row, a_outer, a_inner, b, b_step, b_column, beta, c, c_row).
-
-        The function `product` of `runtime.product`: A, B and C are addresses, strides count elements.
-        """
-        address, *operands = arguments
-        scales = (4, 12)  # alpha and beta
-        values = [self.typed(x, dtype if k in scales else INT64).value for k, x in enumerate(operands)]
-        self.call_at(address, ir.FunctionType(ir.VoidType(), [v.type for v in values]), values)
-
     def product_block(self, dtype: np.dtype, arguments: Sequence[Any]) -> None:
         """block(rows, a, a_row, a_outer, a_inner, b, b_step, outer, inner, packed, alpha, beta, old, old_row, c, c_row).
 
@@ -637,7 +627,6 @@ class _Function:
 
 _TYPED = {
     "gemm": _Function.gemm,
-    "product": _Function.product,
     "block": _Function.product_block,
     "listed": _Function.listed,
     "listed_block": _Function.listed_block,

@@ -81,11 +81,7 @@ class ListedBlock(Block):
                 of_b = [self.load(b, at, v) for v in range(vectors)]
                 self.prefetch(b, builder.add(at, self.times(AHEAD, b_step)))
                 column = builder.add(start_a, builder.mul(k, a_inner))
-                new = []
-                for r in range(self.rows):
-                    x = self.splat(builder.load(builder.gep(pointers[r], [column])))
-                    new += [self.fma(x, of_b[v], sums[r * vectors + v]) for v in range(vectors)]
-                return new
+                return self.step(sums, of_b, lambda r: builder.gep(pointers[r], [column]))
 
             return self.loop(inner, list(sums), step)
 

@@ -14,9 +14,10 @@ import numpy as np
 from graphflow.errors import DTypeError, ShapeError
 from graphflow.ir.op import Access, convert_to_tensor
 from graphflow.ir.tensor import Tensor
+from graphflow.ops.array import zeros_like
 from graphflow.ops.declare import composition, op, require_equal
 from graphflow.ops.linalg import matmul, pair
-from graphflow.ops.logic import cast, less_equal, where, zero_of
+from graphflow.ops.logic import cast, less_equal, where
 from graphflow.ops.movement import broadcast_to, iota, reshape
 from graphflow.ops.nn import softmax
 from graphflow.ops.reductions import reduce_sum
@@ -85,7 +86,7 @@ def _check(q: TensorType, k: TensorType, v: TensorType) -> None:
 @attention.defvjp_all
 def _attention_vjp(gs, outs, q, k, v, *, scale, causal):  # type: ignore[no-untyped-def]
     g, of_total = gs
-    g = zeros(outs[0]) if g is None else g
+    g = zeros_like(outs[0]) if g is None else g
     found = attention_gradient(q, k, v, *outs, g, scale=scale, causal=causal)
     if of_total is None:
         return found
@@ -96,7 +97,7 @@ def _attention_vjp(gs, outs, q, k, v, *, scale, causal):  # type: ignore[no-unty
 @attention_gradient.defvjp_all
 def _attention_gradient_vjp(gs, outs, q, k, v, out, total, g, *, scale, causal):  # type: ignore[no-untyped-def]
     """The chain rule through the formulas of `_gradient_reference`, as ops; `out` and `total` count as functions of q, k, v."""
-    of_q, of_k, of_v = (zeros(x) if g_of is None else g_of for g_of, x in zip(gs, (q, k, v), strict=True))
+    of_q, of_k, of_v = (zeros_like(x) if g_of is None else g_of for g_of, x in zip(gs, (q, k, v), strict=True))
     weights = weights_of(q, k, scale, causal)
     of_weights = matmul(g, v, transpose_b=True)
     centred = of_weights - reduce_sum(weights * of_weights, -1, keepdims=True)
@@ -114,11 +115,6 @@ def _attention_gradient_vjp(gs, outs, q, k, v, out, total, g, *, scale, causal):
         None,
         matmul(weights, of_v) + matmul(of_of_weights, v),
     )
-
-
-def zeros(x: Tensor) -> Tensor:
-    """Zeros in the shape of `x`."""
-    return broadcast_to(zero_of(x), x.shape)
 
 
 def weights_of(q: Tensor, k: Tensor, scale: float, causal: bool) -> Tensor:

@@ -63,7 +63,7 @@ def description() -> str:
 
 
 def function_address(name: str, *sizes: int) -> int:
-    """The address of what kernels call `gemm_f32` or `gemm_f64`, for a product of these sizes; or of `product_f32`, ..."""
+    """The address of what kernels call `gemm_f32` or `gemm_f64`, for a product of these sizes; or of `listed_f32`, ..."""
     entry, suffix = name.split("_")
     if entry == "gemm" and product_of(*sizes) == "blas" and library() is not None:
         return library_gemm(suffix)
