@@ -46,6 +46,7 @@ from graphflow.ops.array import (
 from graphflow.ops.array import (
     range_ as range,
 )
+from graphflow.ops.control import case, cond, foldl, foldr, map_fn, scan, switch_case, vmap, while_loop
 from graphflow.ops.indexing import gather, one_hot
 from graphflow.ops.linalg import einsum, matmul, tensordot
 from graphflow.ops.logic import (
@@ -244,6 +245,7 @@ __all__ = [
     "bool",
     "broadcast_to",
     "cache",
+    "case",
     "cast",
     "cbrt",
     "ceil",
@@ -253,6 +255,7 @@ __all__ = [
     "complex64",
     "complex128",
     "concat",
+    "cond",
     "conj",
     "constant",
     "control_dependencies",
@@ -280,6 +283,8 @@ __all__ = [
     "float64",
     "floor",
     "floordiv",
+    "foldl",
+    "foldr",
     "gather",
     "get_default_graph",
     "get_default_session",
@@ -315,6 +320,7 @@ __all__ = [
     "logical_or",
     "logical_xor",
     "logsumexp",
+    "map_fn",
     "matmul",
     "maximum",
     "minimum",
@@ -355,6 +361,7 @@ __all__ = [
     "right_shift",
     "round",
     "rsqrt",
+    "scan",
     "set_num_threads",
     "set_random_seed",
     "shape",
@@ -373,6 +380,7 @@ __all__ = [
     "stop_gradient",
     "subtract",
     "swapaxes",
+    "switch_case",
     "tan",
     "tanh",
     "tensordot",
@@ -388,7 +396,9 @@ __all__ = [
     "unstack",
     "variables_initializer",
     "viz",
+    "vmap",
     "where",
+    "while_loop",
     "xlogy",
     "zeros",
     "zeros_like",

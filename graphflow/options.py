@@ -12,7 +12,7 @@ from typing import Any
 from graphflow.errors import OptionError
 
 # What `disable` may name: each pass by its file, and fusion.
-SWITCHES = ("constant_folding", "canonicalize", "cse", "stability", "sparse_updates", "fusion", "inplace")
+SWITCHES = ("control_flow", "constant_folding", "canonicalize", "cse", "stability", "sparse_updates", "fusion", "inplace")
 
 
 def _setting(default: Any, environment: str, text: str) -> Any:

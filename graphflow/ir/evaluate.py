@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from graphflow.errors import FeedError, ShapeError
+from graphflow.ir.op import Access
 from graphflow.ir.program import Program, toposort
 from graphflow.ir.tensor import Constraint, Node, Tensor
 from graphflow.types import Dim, Size, TensorType, dims_of, uint32
@@ -91,7 +92,8 @@ def apply_reference(node: Node, operands: Sequence[np.ndarray], sizes: Mapping[D
     attributes = {name: numbers(value, sizes) for name, value in node.attributes}
     wide = [x.astype(t.dtype.compute.numpy) for x, t in zip(operands, node.inputs, strict=True)]
     with np.errstate(all="ignore"):
-        found = reference(*wide, **attributes)
+        extra = {"sizes": sizes} if node.op.access is Access.CONTROL else {}
+        found = reference(*wide, **attributes, **extra)
         outputs = found if len(node.types) > 1 else (found,)
         return [as_type(value, type_, sizes) for value, type_ in zip(outputs, node.types, strict=True)]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -179,6 +179,8 @@ class _State:
     control: tuple[Node, ...] = ()
     location: SourceLocation | None = None  # set while nodes are derived from another node
     twin: Node | None = None
+    counter: Callable[[], Tensor] | None = None  # what random ops count by, in the body of a loop
+    body: str | None = None  # what kind of body is being built, if one is
 
 
 _local = threading.local()
@@ -257,6 +259,16 @@ def scratch() -> Iterator[ScratchGraph]:
 def current_control() -> tuple[Node, ...]:
     """The control dependencies in force in this thread."""
     return _state().control
+
+
+def current_counter() -> Callable[[], Tensor] | None:
+    """What random ops count by where a body of a loop is built; None outside."""
+    return _state().counter
+
+
+def current_body() -> str | None:
+    """What kind of body is being built: that of a loop, a branch; None outside."""
+    return _state().body
 
 
 def building_scratch() -> ScratchGraph | None:

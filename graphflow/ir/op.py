@@ -40,6 +40,7 @@ class Access(Enum):
     REDUCTION = auto()  # out[i] combines a range of x
     OPAQUE = auto()  # a library kernel
     SOURCE = auto()  # no operands: placeholder, variable, constant
+    CONTROL = auto()  # a loop or a branch: runs programs that are its attributes
     STATE = auto()  # an update of a variable; gone after capture
 
 

@@ -33,6 +33,16 @@ class Program:
         """All nodes in topological order, operands first."""
         return toposort(self.results)
 
+    @cached_property
+    def all_nodes(self) -> tuple[Node, ...]:
+        """All nodes, those of the bodies of loops and branches included, which stand before the loop or branch."""
+        found: list[Node] = []
+        for node in self.nodes:
+            for body in bodies_of(node):
+                found.extend(body.all_nodes)
+            found.append(node)
+        return tuple(found)
+
     def with_results(self, results: Sequence[Tensor]) -> Program:
         """The same program computing other results, in the order of `results`."""
         count = len(self.outputs)
@@ -41,6 +51,33 @@ class Program:
 
     def __str__(self) -> str:
         return program_text(self)
+
+
+def bodies_of(node: Node) -> tuple[Program, ...]:
+    """The programs that a loop or a branch runs."""
+    if node.op.access.name != "CONTROL":
+        return ()
+    found: list[Program] = []
+    for _, value in node.attributes:
+        found.extend(item for item in (value if isinstance(value, tuple) else (value,)) if isinstance(item, Program))
+    return tuple(found)
+
+
+def with_bodies(node: Node, change: Callable[[Program], Program]) -> Node:
+    """The node with each of its programs replaced by `change(program)`; itself where none is changed."""
+
+    def changed(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return tuple(changed(item) for item in value)
+        return change(value) if isinstance(value, Program) else value
+
+    attributes = tuple((name, changed(value)) for name, value in node.attributes)
+    if all(a is b or a == b for (_, a), (_, b) in zip(attributes, node.attributes, strict=True)):
+        return node
+    return Node(
+        node.op, node.inputs, attributes, node.types, node.name, node.location, node.number, node.graph, (), node.constraints,
+        node.twin,
+    )  # fmt: skip
 
 
 def toposort(results: Iterable[Tensor]) -> tuple[Node, ...]:
@@ -75,6 +112,8 @@ def attribute_dims(value: Any) -> frozenset[Dim]:
         return value.dims
     if isinstance(value, tuple):
         return frozenset().union(*(attribute_dims(v) for v in value))
+    if isinstance(value, Program):
+        return program_dims(value)
     return frozenset()
 
 
@@ -119,7 +158,12 @@ def program_text(program: Program, *, locations: bool = True) -> str:
         rows.append((f"{result} = {application_text(node, names)}", types, str(node.location) if locations else ""))
     widths = [min(72, max((len(r[k]) for r in rows), default=0)) for k in range(2)]
     body = [f"  {a:<{widths[0]}}  {b:<{widths[1]}}  {c}".rstrip() for a, b, c in rows]
-    return "\n".join([f"program {program.name}({head}) -> ({', '.join(outs)})", *body])
+    nested: list[str] = []
+    for node in program.nodes:
+        for k, inner in enumerate(bodies_of(node)):
+            text = program_text(inner, locations=locations).replace("program ", f"{names[node.output]}.{k} = ", 1)
+            nested += ["    " + line for line in text.splitlines()]
+    return "\n".join([f"program {program.name}({head}) -> ({', '.join(outs)})", *body, *nested])
 
 
 def is_inline_constant(node: Node) -> bool:
@@ -163,6 +207,10 @@ def application_text(node: Node, names: Mapping[Tensor, str]) -> str:
 
 
 def attribute_text(value: Any) -> str:
+    if isinstance(value, Program):
+        return value.name
+    if isinstance(value, tuple) and value and isinstance(value[0], Program):
+        return f"({', '.join(map(attribute_text, value))})"
     if isinstance(value, tuple):
         return format_shape(value) if not value or not isinstance(value[0], str) else repr(value)
     return str(value)
@@ -193,4 +241,7 @@ def verify(program: Program) -> None:
         assert types == node.types, f"{node!r}: the type rule says {types}"
     for variable, value in program.updates:
         assert variable.type.dtype == value.type.dtype, f"update of {variable!r} by {value!r}"
+    for node in program.nodes:
+        for body in bodies_of(node):
+            verify(body)
     assert all(isinstance(value, Literal) for node in program.nodes if node.op.name == "constant" for _, value in node.attributes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from graphflow.ir.tensor import set_operators
-from graphflow.ops import array, convolution, indexing, linalg, math, movement, nn, pooling, random, source, state
+from graphflow.ops import array, control, convolution, indexing, linalg, math, movement, nn, pooling, random, source, state
 
 set_operators(
     {
@@ -34,4 +34,17 @@ set_operators(
     }
 )
 
-__all__ = ["array", "convolution", "indexing", "linalg", "math", "movement", "nn", "pooling", "random", "source", "state"]
+__all__ = [
+    "array",
+    "control",
+    "convolution",
+    "indexing",
+    "linalg",
+    "math",
+    "movement",
+    "nn",
+    "pooling",
+    "random",
+    "source",
+    "state",
+]

@@ -16,13 +16,13 @@ import numpy as np
 
 from graphflow.errors import DTypeError, ShapeError
 from graphflow.ir import scalar as s
-from graphflow.ir.graph import get_default_graph, name_scope
+from graphflow.ir.graph import current_counter, get_default_graph, name_scope
 from graphflow.ir.op import Access, constant
 from graphflow.ir.tensor import Tensor
 from graphflow.ops.arithmetic import minimum
 from graphflow.ops.declare import op
 from graphflow.ops.elementary import cos, erfinv, log, sqrt
-from graphflow.ops.logic import cast, left_shift, right_shift
+from graphflow.ops.logic import bitwise_xor, cast, left_shift, right_shift
 from graphflow.ops.shapes import shape_tuple
 from graphflow.ops.source import run_counter_tensor
 from graphflow.types import AnySize, DType, Shape, TensorType, as_dtype, float32, float64, int64, uint32, uint64
@@ -30,6 +30,7 @@ from graphflow.types import AnySize, DType, Shape, TensorType, as_dtype, float32
 # --- bits --------------------------------------------------------------------------------------------------------------
 
 _PARITY = 0x1BD11BDA  # the constant of Threefry's key schedule for 32-bit words
+_STEPS = (0x3C6EF372, 0xA54FF53A)  # the key of the steps of loops
 _ROTATIONS = (13, 15, 26, 6, 17, 29, 16, 24)
 _ROUNDS = 20
 
@@ -68,6 +69,17 @@ def _(index, counter, *, shape, key, word):
     position = s.Call("cast", (s.ravel(index, shape),), uint32)
     keys = tuple(s.Argument(k, uint32) for k in key)
     return s.Call("threefry", (*keys, position, counter(), s.Const(word, uint32)), uint32)
+
+
+def iteration_counter(index: Tensor) -> Callable[[], Tensor]:
+    """What random ops count by in step `index` of a loop: the counter outside, changed by a hash of the step."""
+    counter = current_counter() or run_counter_tensor  # as it is outside the body that is about to be built
+
+    def count() -> Tensor:
+        step = random_bits(cast(index, uint32), shape=(), key=_STEPS, word=0)
+        return bitwise_xor(step, counter())
+
+    return count
 
 
 def derive_key(graph_seed: int, op_seed: Any, path: str, stream: int) -> tuple[int, int]:

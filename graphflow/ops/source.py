@@ -10,7 +10,7 @@ import numpy as np
 from graphflow.errors import ShapeError
 from graphflow.ir import op as op_module
 from graphflow.ir import scalar as s
-from graphflow.ir.graph import get_default_graph
+from graphflow.ir.graph import current_counter, get_default_graph
 from graphflow.ir.op import Access, apply, bind_attributes
 from graphflow.ir.tensor import Literal, Tensor
 from graphflow.ops.declare import check_size, op
@@ -29,6 +29,12 @@ op_module.CONSTANT = constant
 @op(access=Access.SOURCE, reference=None, differentiable=False)
 def placeholder(*, dtype: DType, shape: tuple[AnySize, ...]) -> TensorType:
     """A value that a run is fed."""
+    return TensorType(shape, dtype)
+
+
+@op(access=Access.SOURCE, reference=None, differentiable=False)
+def parameter(*, dtype: DType, shape: tuple[AnySize, ...]) -> TensorType:
+    """An input of the body of a loop or a branch."""
     return TensorType(shape, dtype)
 
 
@@ -89,7 +95,10 @@ def make_placeholder(dtype: Any, shape: Sequence[int | str | AnySize | None] | N
 
 
 def run_counter_tensor() -> Tensor:
-    """The run counter of the default graph: one node for all random ops."""
+    """The run counter of the default graph, one node for all random ops; in the body of a loop, one that differs by the step."""
+    counter = current_counter()
+    if counter is not None:
+        return counter()
     graph = get_default_graph()
     found = getattr(graph, "_run_counter", None)
     if found is None:

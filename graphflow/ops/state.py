@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from graphflow.errors import DTypeError, ShapeError
-from graphflow.ir.graph import changed_state, control_dependencies, current_control, get_default_graph
+from graphflow.errors import DTypeError, GraphError, ShapeError
+from graphflow.ir.graph import changed_state, control_dependencies, current_body, current_control, get_default_graph
 from graphflow.ir.location import SourceLocation
 from graphflow.ir.op import Access, Op, apply, bind_attributes, convert_to_tensor, register_conversion
 from graphflow.ir.tensor import _OPERATORS, Node, Tensor
@@ -233,6 +233,14 @@ def control_free() -> Any:
 
 
 def _update(kind: Op, variable: Variable, value: Any, name: str | None) -> Tensor:
+    body = current_body()
+    if body is not None:
+        raise GraphError(
+            f"{kind.name} of {variable.name} inside {body}",
+            operands={"variable": variable},
+            rule="A variable is assigned once a run: carry its value through the loop, or return it from the branch, and assign "
+            "the result.",
+        )
     tensor = convert_to_tensor(value) if hasattr(value, "dtype") else convert_to_tensor(value, variable.dtype)
     return apply(kind, (tensor,), bind_attributes(kind, {"handle": variable}), name)
 

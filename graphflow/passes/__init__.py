@@ -10,10 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from graphflow.errors import RewriteLoopError
-from graphflow.ir.program import Program, program_text, verify
+from graphflow.ir.program import Program, bodies_of, map_tensors, program_text, rebuild, verify, with_bodies
 from graphflow.options import Options
 from graphflow.passes.canonicalize import canonicalize
 from graphflow.passes.constant_folding import constant_folding
+from graphflow.passes.control_flow import control_flow
 from graphflow.passes.cse import cse
 from graphflow.passes.rewrite import Fired
 from graphflow.passes.sparse_updates import sparse_updates
@@ -22,6 +23,7 @@ from graphflow.passes.stability import stability
 Pass = Callable[..., Program]
 
 PASSES: tuple[Pass, ...] = (
+    control_flow,  # before all others: equal loops have equal bodies only as long as nobody has changed them
     constant_folding,  # first: makes identities visible, as what is computed from constants is a constant
     canonicalize,  # next: one form for each meaning, constants on the right; what stability and cse look for
     stability,  # then: safe forms of log(softmax(x)) and the like, found in canonical form
@@ -90,7 +92,7 @@ def run_pass(pass_: Pass, program: Program, options: Options, round_: int = 1) -
     """The record of one pass over a program, verified where the options say so."""
     fired: Fired = {}
     start = time.perf_counter()
-    after = pass_(program, limit=options.max_rewrites, fired=fired)
+    after = apply_pass(pass_, program, options, fired)
     seconds = time.perf_counter() - start
     if options.verify:
         verify(after)
@@ -99,6 +101,16 @@ def run_pass(pass_: Pass, program: Program, options: Options, round_: int = 1) -
         pass_.__name__, program, after, seconds, tuple((rule.name, count) for rule, count in by_count),
         tuple(rule.equation for rule, _ in by_count), round_,
     )  # fmt: skip
+
+
+def apply_pass(pass_: Pass, program: Program, options: Options, fired: Fired) -> Program:
+    """The program after a pass over it and over the bodies of its loops and branches."""
+    after = pass_(program, limit=options.max_rewrites, fired=fired)
+    changed = {n: with_bodies(n, lambda body: apply_pass(pass_, body, options, fired)) for n in after.nodes if bodies_of(n)}
+    if all(new is old for old, new in changed.items()):
+        return after
+    found = map_tensors(after.results, lambda node, inputs: rebuild(changed.get(node, node), inputs))
+    return after.with_results(found)
 
 
 def _loop(records: list[PassRecord], limit: int) -> RewriteLoopError:

@@ -335,8 +335,10 @@ STRUCTURAL: dict[str, list[Sample]] = {
     **window_samples.structural(Sample),
 }
 
-# Ops that have no value of their own: what they stand for is fed, or is a matter of the session.
-WITHOUT_SAMPLES = frozenset({"placeholder", "variable", "run_counter", "assign", "assign_add", "assign_sub", "no_op"})
+# Ops that have no value of their own: what they stand for is fed, or is a matter of the session, or is what a body computes.
+WITHOUT_SAMPLES = frozenset(
+    {"placeholder", "variable", "run_counter", "assign", "assign_add", "assign_sub", "no_op", "parameter", "loop", "branch"}
+)
 
 
 def samples_for(op: Op) -> list[Sample]:

@@ -13,9 +13,9 @@ from graphflow.errors import RewriteLoopError
 from graphflow.ir.evaluate import evaluate
 from graphflow.ir.graph import Graph
 from graphflow.ops import arithmetic as a
+from graphflow.ops import control, math
 from graphflow.ops import elementary as e
 from graphflow.ops import logic as lg
-from graphflow.ops import math
 from graphflow.ops import movement as m
 from graphflow.ops import reductions as r
 from graphflow.ops.indexing import scatter_add
@@ -38,14 +38,14 @@ def test_the_passes_and_their_records(x, program_of, assert_same_program):
     after, records = run_passes(before, VERIFIED)
     softplus = e.softplus(x)
     assert_same_program(after, program_of(a.subtract(softplus, softplus)))
-    assert [record.name for record in records[:4]] == ["constant_folding", "canonicalize", "stability", "cse"]
+    assert [record.name for record in records[:5]] == ["control_flow", "constant_folding", "canonicalize", "stability", "cse"]
     assert records[0].before is before
     assert all(first.after is second.before for first, second in itertools.pairwise(records))
-    text = str(records[0])
-    assert text.startswith(f"# after constant_folding: {len(before.nodes)} -> {len(records[0].after.nodes)} nodes, ")
+    text = str(records[1])
+    assert text.startswith(f"# after constant_folding: {len(before.nodes)} -> {len(records[1].after.nodes)} nodes, ")
     assert "#   1 x fold: f(c1, c2, ...) -> the constant it is" in text
     assert "program program(x: float32[" in text
-    assert "2 x log_of_one_plus: log(x + 1) -> log1p(x)" in str(records[2])
+    assert "2 x log_of_one_plus: log(x + 1) -> log1p(x)" in str(records[3])
     assert "\n" not in repr(records[0])
 
 
@@ -67,8 +67,9 @@ def test_integers_that_only_cse_shows_equal_vanish_in_the_next_round(program_of)
 def test_every_pass_can_be_switched_off(name, x, program_of):
     table = Variable(np.zeros((5, 3), np.float32)).value
     change = scatter_add(make_placeholder("int32", x.shape[:1], name="i"), x, size=5, drop=False)
+    total, unused = control.foldl(lambda state, row: (state[0] + row, state[1] * row), x, (x[0], x[0]))
     before = program_of(
-        math.log(1 + math.exp(x)) + math.exp(x) * (math.exp(1.0) * 1.0) + math.sin(x) * math.sin(x),
+        math.log(1 + math.exp(x)) + math.exp(x) * (math.exp(1.0) * 1.0) + math.sin(x) * math.sin(x) + total,
         updates=[(table, a.subtract(table, a.multiply(change, 0.5)))],
     )
     everything, _ = run_passes(before, VERIFIED)

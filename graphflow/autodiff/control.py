@@ -1,0 +1,342 @@
+"""Gradients of loops and branches: a loop that runs the steps backwards, a branch that chooses among gradients.
+
+The reverse of a step needs values of that step. Those that are cheap to compute from the step's rows and from other values
+are computed again; the others are kept by the loop, a row a step. Which ones is a minimum cut: the fewest bytes that
+everything else can be computed from. The loop that keeps them is another node than the one differentiated; a pass makes them
+one again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from graphflow.autodiff.backward import backward
+from graphflow.autodiff.cut import minimum_cut
+from graphflow.autodiff.gradients import nodes_between
+from graphflow.errors import GradientError
+from graphflow.ir.graph import name_scope
+from graphflow.ir.op import Access, literal
+from graphflow.ir.order import dependencies_first
+from graphflow.ir.program import Program, rebuild, toposort
+from graphflow.ir.tensor import Node, Tensor
+from graphflow.ops.arithmetic import add
+from graphflow.ops.control import branch, close, loop, make_parameter, parameter_like
+from graphflow.ops.linalg import matmul_
+from graphflow.ops.movement import broadcast_to, reshape, transpose
+from graphflow.ops.reductions import reduce_sum
+from graphflow.types import TensorType, int64, static_size
+
+RECOMPUTED = 4.0  # additions: an op that costs more is not computed again
+UNKNOWN_BYTES = 1 << 20  # taken for a value whose size only a run knows
+SUMMED_ROWS = 256  # elements of a cotangent of a captured value, up to which a parallel loop keeps a row of it for each step
+
+
+def zeros(type_: TensorType) -> Tensor:
+    return broadcast_to(literal(0, type_.dtype), type_.shape)
+
+
+def depending_on(roots: Iterable[Tensor], outputs: Sequence[Tensor]) -> set[Tensor]:
+    """The tensors below `outputs` that depend on `roots`, themselves included."""
+    found = set(roots)
+    for node in toposort(outputs):
+        if any(t in found for t in node.inputs):
+            found.update(node.outputs)
+    return found
+
+
+# --- loops ----------------------------------------------------------------------------------------------------------------
+
+
+@loop.defvjp_all
+def _loop_vjp(gs: Any, outs: Any, *operands: Tensor, **attributes: Any) -> list[Tensor | None]:
+    with name_scope("reverse_loop"):
+        return _Reverse(gs, outs, operands, **attributes).cotangents()
+
+
+class _Reverse:
+    """The reverse of one loop."""
+
+    def __init__(
+        self, gs: Sequence[Tensor | None], outs: Sequence[Tensor], operands: Sequence[Tensor], *, body: Program,
+        condition: Program | None, carried: int, elements: int, length: Any, reverse: bool, counted: bool,
+    ) -> None:  # fmt: skip
+        self.body, self.condition, self.length, self.backwards, self.outs = body, condition, length, reverse, outs
+        self.count = operands[0] if counted else None
+        rest = operands[1:] if counted else operands
+        self.initial, self.stacks = rest[:carried], rest[carried : carried + elements]
+        self.captured = rest[carried + elements :]
+        self.index, inputs = body.inputs[0], body.inputs[1:]
+        self.state, self.rows = inputs[:carried], inputs[carried : carried + elements]
+        self.outer = inputs[carried + elements :]
+        self.g_finals, self.g_stacked = gs[:carried], gs[carried:-1]
+
+    def cotangents(self) -> list[Tensor | None]:
+        """What flows back to each operand."""
+        self.differentiate()
+        if not any(c is not None for c in (*self.of_state, *self.of_rows, *self.of_outer)):
+            return self.in_order(self.g_finals, [None] * len(self.stacks), [None] * len(self.captured))
+        self.choose_sums()
+        kept = self.kept_values()
+        stacks, steps = self.keep(kept)
+        return self.run(kept, stacks, steps)
+
+    def in_order(self, *parts: Sequence[Tensor | None]) -> list[Tensor | None]:
+        return [*([None] if self.count is not None else []), *(x for part in parts for x in part)]
+
+    def differentiate(self) -> None:
+        """The cotangents of a step's inputs in terms of those of its results; `active` values are those that any flow through."""
+        results = self.body.outputs
+        sources = [t for t in (*self.state, *self.rows, *self.outer) if t.dtype.is_differentiable]
+        count = len(self.state)
+        active = {k for k, g in enumerate(self.g_finals) if g is not None}
+        nodes = nodes_between(sources, results)
+        alive = {t for node in nodes for t in node.outputs} | set(sources)
+        while True:
+            seeds: dict[Tensor, Tensor] = {}
+            self.g_state = {k: parameter_like(self.state[k], name="g_state") for k in sorted(active)}
+            self.g_rows = {
+                k: parameter_like(results[count + k], name="g_row") for k, g in enumerate(self.g_stacked) if g is not None
+            }
+            places = {**self.g_state, **{count + k: g for k, g in self.g_rows.items()}}
+            for k, g in places.items():
+                if results[k] in alive and results[k].dtype.is_differentiable:
+                    seeds[results[k]] = add(seeds[results[k]], g) if results[k] in seeds else g
+            found = dict(zip(sources, backward(nodes, seeds, sources), strict=True))
+            reached = active | {k for k, t in enumerate(self.state) if found.get(t) is not None}
+            if reached == active:
+                break
+            active = reached
+        self.of_state = [found.get(t) for t in self.state]
+        self.of_rows = [found.get(t) for t in self.rows]
+        self.of_outer = [found.get(t) for t in self.outer]
+
+    def choose_sums(self) -> None:
+        """How the cotangents of captured values are summed over the steps.
+
+        Products of matrices: one product of all their rows, after the loop. Of a loop whose steps are independent, and stay so:
+        a row a step, summed after the loop. Others: step by step.
+        """
+        self.products: list[tuple[int, Node]] = []
+        self.summed: list[tuple[int, Tensor]] = []
+        self.accumulated: list[tuple[int, Tensor]] = []
+        for k, total in enumerate(self.of_outer):
+            if total is None:
+                continue
+            rest: list[Tensor] = []
+            for term in terms_of(total):
+                if term.op is matmul_ and term.rank == 2 and large(term.inputs[0]):
+                    self.products.append((k, term.node))
+                else:
+                    rest.append(term)
+            if rest:
+                total = sum_of(rest)
+                size = static_size(total.shape)
+                apart = not self.g_state and size is not None and size <= SUMMED_ROWS
+                (self.summed if apart else self.accumulated).append((k, total))
+
+    def results_of_step(self) -> list[Tensor]:
+        """All that a reverse step computes: cotangents of the state, sums, rows."""
+        states = [self.of_state[k] if self.of_state[k] is not None else zeros(self.state[k].type) for k in self.g_state]
+        rows = [g for g in self.of_rows if g is not None]
+        factors = [t for _, node in self.products for t in node.inputs]
+        return [*states, *(t for _, t in self.accumulated), *rows, *factors, *(t for _, t in self.summed)]  # type: ignore[list-item]
+
+    def kept_values(self) -> list[Tensor]:
+        """The values of a forward step that its reverse reads from memory."""
+        wanted = self.results_of_step()
+        given = [*self.g_state.values(), *self.g_rows.values()]
+        late = depending_on(given, wanted)
+        used = {t for node in toposort(wanted) for t in node.inputs if t not in late and node.outputs[0] in late}
+        used |= {t for t in wanted if t not in late}
+        return minimum_cut(used, set(self.state), must_keep, bytes_of)
+
+    def keep(self, kept: Sequence[Tensor]) -> tuple[list[Tensor], Tensor | None]:
+        """The stacks of the kept values, and the number of steps where only the run knows it."""
+        counted = self.condition is not None or self.count is not None
+        present = {t: k for k, t in enumerate(self.body.outputs) if k >= len(self.state)}
+        fresh = [t for t in kept if t not in present]
+        if not fresh:
+            return [self.outs[present[t]] for t in kept], self.outs[-1] if counted else None
+        length = self.length
+        if length is None:
+            raise GradientError(
+                "gradients: a while_loop without maximum_iterations",
+                operands={"loop": self.outs[0]},
+                rule="Give it maximum_iterations: the reverse needs room for as many steps.",
+            )
+        body = Program(self.body.inputs, (*self.body.outputs, *fresh), (), self.body.name)
+        operands = (*([self.count] if self.count is not None else []), *self.initial, *self.stacks, *self.captured)
+        found = loop(
+            *operands, body=body, condition=self.condition, carried=len(self.state), elements=len(self.rows), length=length,
+            reverse=self.backwards, counted=self.count is not None,
+        )  # fmt: skip
+        place = {**present, **{t: len(self.body.outputs) + k for k, t in enumerate(fresh)}}
+        return [found[place[t]] for t in kept], found[-1] if counted else None
+
+    def run(self, kept: Sequence[Tensor], stacks: Sequence[Tensor], steps: Tensor | None) -> list[Tensor | None]:
+        """The loop that goes through the steps from the last to the first, and what it gives each operand."""
+        outer = dict(zip(self.outer, self.captured, strict=True))
+        rows = dict(zip(self.rows, self.stacks, strict=True))
+        row_of = {t: stack for t, stack in zip(kept, stacks, strict=True) if t not in rows and t not in outer}
+        results = self.results_of_step()
+        sums = [make_parameter(t.type, "sum") for _, t in self.accumulated]
+        first_sum = len(self.g_state)
+        for j, total in enumerate(sums):
+            results[first_sum + j] = add(total, results[first_sum + j])
+        # what the step reads of the forward step: rows, kept values and captured values, under new names
+        needed = set(below(results, stop={self.index, *row_of, *rows, *outer}))
+        elements = {t: parameter_like(t, name="row") for t in (*rows, *row_of) if t in needed}
+        captured: dict[Tensor, Tensor] = {t: parameter_like(t) for t in outer if t in needed}
+        index = make_parameter(TensorType((), int64), "index")
+        renamed = {self.index: index, **elements, **captured}
+        results = substituted(results, renamed)
+        others: dict[Tensor, Tensor] = {}
+        inputs = [index, *self.g_state.values(), *sums, *elements.values(), *self.g_rows.values(), *captured.values()]
+        body = close(results, inputs, others, "reverse_body")
+        stack_of = {**rows, **row_of}
+        operands = {**{p: outer[t] for t, p in captured.items()}, **{p: t for t, p in others.items()}}
+        given = [self.g_stacked[k] for k in self.g_rows]
+        carried = len(self.g_state) + len(sums)
+        found = loop(
+            *([steps] if steps is not None else []),
+            *(g if (g := self.g_finals[k]) is not None else zeros(self.state[k].type) for k in self.g_state),
+            *(zeros(t.type) for t in sums),
+            *(stack_of[t] for t in elements),
+            *given,
+            *(operands[p] for p in body.inputs[1 + carried + len(elements) + len(given) :]),
+            body=body, condition=None, carried=carried, elements=len(elements) + len(given), length=self.length,
+            reverse=not self.backwards, counted=steps is not None,
+        )  # fmt: skip
+        return self.distribute(found, len(sums))
+
+    def distribute(self, found: Sequence[Tensor], sums: int) -> list[Tensor | None]:
+        """The results of the reverse loop as cotangents of the operands."""
+        taken = iter(found)
+        states = {k: next(taken) for k in self.g_state}
+        totals: dict[int, list[Tensor]] = {}
+        for k, _ in self.accumulated:
+            totals.setdefault(k, []).append(next(taken))
+        of_rows = [next(taken) if g is not None else None for g in self.of_rows]
+        for k, node in self.products:
+            a, b = next(taken), next(taken)
+            totals.setdefault(k, []).append(product_of_rows(a, b, **node.attrs))
+        for k, _ in self.summed:
+            totals.setdefault(k, []).append(reduce_sum(next(taken), 0))
+        of_initial = [states.get(k) for k in range(len(self.initial))]
+        of_captured = [sum_of(totals[k]) if k in totals else None for k in range(len(self.captured))]
+        return self.in_order(of_initial, of_rows, of_captured)
+
+
+def terms_of(total: Tensor) -> list[Tensor]:
+    """The terms of a sum."""
+    if total.op is add and all(t.shape == total.shape for t in total.inputs):
+        return [term for t in total.inputs for term in terms_of(t)]
+    return [total]
+
+
+def sum_of(terms: Sequence[Tensor]) -> Tensor:
+    total = terms[0]
+    for term in terms[1:]:
+        total = add(total, term)
+    return total
+
+
+def large(tensor: Tensor) -> bool:
+    """Is a factor of a product too large for a loop that keeps its values in registers?"""
+    size = static_size(tensor.shape)
+    return size is None or size > 64
+
+
+def product_of_rows(a: Tensor, b: Tensor, transpose_a: bool, transpose_b: bool) -> Tensor:
+    """The sum of the products of the rows of two stacks of matrices, as one product.
+
+    sum_t op(A_t) op(B_t) is op(A) op(B) where the axis that is summed over runs over all steps.
+    """
+    if not transpose_a:
+        a = transpose(a, (0, 2, 1))
+    if transpose_b:
+        b = transpose(b, (0, 2, 1))
+    a = reshape(a, (a.shape[0] * a.shape[1], a.shape[2]))
+    b = reshape(b, (b.shape[0] * b.shape[1], b.shape[2]))
+    return matmul_(a, b, transpose_a=True, transpose_b=False)
+
+
+def below(outputs: Sequence[Tensor], stop: set[Tensor]) -> list[Tensor]:
+    """All tensors that computing `outputs` reads, not looking behind those in `stop`."""
+    found: dict[Tensor, None] = {}
+    stack = list(outputs)
+    while stack:
+        tensor = stack.pop()
+        if tensor not in found:
+            found[tensor] = None
+            if tensor not in stop:
+                stack.extend(tensor.inputs)
+    return list(found)
+
+
+def substituted(outputs: Sequence[Tensor], renamed: Mapping[Tensor, Tensor]) -> list[Tensor]:
+    """`outputs` with other tensors in the places of some."""
+    known: dict[Tensor, Tensor] = dict(renamed)
+    for node in reversed_order(outputs, set(renamed)):
+        if all(t in known for t in node.outputs):
+            continue
+        new = rebuild(node, tuple(known[t] for t in node.inputs))
+        for old, fresh in zip(node.outputs, new, strict=True):
+            known.setdefault(old, fresh)
+    return [known[t] for t in outputs]
+
+
+def reversed_order(outputs: Sequence[Tensor], stop: set[Tensor]) -> list[Node]:
+    """The nodes below `outputs` that are needed when the tensors in `stop` are given, operands first."""
+    roots = [t.node for t in outputs if t not in stop]
+    return dependencies_first(roots, lambda node: [t.node for t in node.inputs if t not in stop])
+
+
+def must_keep(node: Node) -> bool:
+    """Is the node dearer to compute again than to keep?"""
+    return node.op.access in (Access.OPAQUE, Access.CONTROL) or node.op.cost > RECOMPUTED or node.op.access is Access.REDUCTION
+
+
+def bytes_of(tensor: Tensor) -> int:
+    size = static_size(tensor.shape)
+    return UNKNOWN_BYTES if size is None else max(1, size) * tensor.dtype.itemsize
+
+
+# --- branches ---------------------------------------------------------------------------------------------------------------
+
+
+@branch.defvjp_all
+def _branch_vjp(gs: Any, outs: Any, index: Tensor, *captured: Tensor, branches: Sequence[Program]) -> list[Tensor | None]:
+    """A branch over the gradients of the branches, each of which computes its branch again."""
+    gs = gs if isinstance(gs, tuple) else (gs,)
+    places = [k for k, g in enumerate(gs) if g is not None]
+    found: list[tuple[Program, list[Tensor | None], list[Tensor]]] = []
+    with name_scope("reverse_branch"):
+        for body in branches:
+            g_params = [parameter_like(body.outputs[k], name="g") for k in places]
+            sources = [t for t in body.inputs if t.dtype.is_differentiable]
+            nodes = nodes_between(sources, body.outputs)
+            alive = {t for node in nodes for t in node.outputs} | set(sources)
+            seeds: dict[Tensor, Tensor] = {}
+            for k, g in zip(places, g_params, strict=True):
+                result = body.outputs[k]
+                if result in alive and result.dtype.is_differentiable:
+                    seeds[result] = add(seeds[result], g) if result in seeds else g
+            flowing = dict(zip(sources, backward(nodes, seeds, sources), strict=True))
+            found.append((body, [flowing.get(t) for t in body.inputs], g_params))
+        wanted = [k for k in range(len(captured)) if any(flows[k] is not None for _, flows, _ in found)]
+        if not wanted:
+            return [None] * (1 + len(captured))
+        programs = []
+        for body, flows, g_params in found:
+            outputs = [zeros(captured[k].type) if (flow := flows[k]) is None else flow for k in wanted]
+            others: dict[Tensor, Tensor] = {}
+            inputs = (*body.inputs, *g_params)
+            closed = close(outputs, inputs, others, f"gradient of {body.name}", lambda node: True)
+            assert not others
+            programs.append(Program(inputs, closed.outputs, (), closed.name))
+        results = branch(index, *captured, *(gs[k] for k in places), branches=tuple(programs))
+        results = (results,) if isinstance(results, Tensor) else results
+    flowed = dict(zip(wanted, results, strict=True))
+    return [None, *(flowed.get(k) for k in range(len(captured)))]
