@@ -41,6 +41,7 @@ def emit_matmul(kernel: Kernel, root: Node) -> Source:
     m, n = root.type.shape[-2:]
     k = a.shape[-2] if ta else a.shape[-1]
     batch = root.type.shape[:-2]
+    sizes = (product(batch), m, n, k)
     suffix, size = scalar.SUFFIX[root.type.dtype.name], root.type.dtype.itemsize
     raw = kernel.operands[-1]
     followers = kernel.stages[0].stores
@@ -51,7 +52,7 @@ def emit_matmul(kernel: Kernel, root: Node) -> Source:
     emitter.count_uses([s.value for s in followers])
     address = dim(LibraryValue(f"gemm_{suffix}", (m, n, k)))
     with emitter.loop("for unit in range(begin, end):", (), ()):
-        tile_rows, tile_columns = (dim(LibraryValue(name, (m, n, k))) for name in ("tile_rows", "tile_columns"))
+        tile_rows, tile_columns = (dim(LibraryValue(name, sizes)) for name in ("tile_rows", "tile_columns"))
         line(f"across = index_div({dim(n)} + {tile_columns} - 1, {tile_columns})")
         line(f"down = index_div({dim(m)} + {tile_rows} - 1, {tile_rows})")
         line("tile = index_mod(unit, across * down)")
@@ -87,7 +88,7 @@ def emit_matmul(kernel: Kernel, root: Node) -> Source:
                 emitter.unravel("i", of_rows)
                 with emitter.loop("for j in range(column_start, column_start + columns):", axes[-1:], ["j"]):
                     emitter.stores(followers)
-    return Source(emitter.text(), tuple(emitter.dims), LibraryValue("tiles", (product(batch), m, n, k)), kernel)
+    return Source(emitter.text(), tuple(emitter.dims), LibraryValue("tiles", sizes), kernel)
 
 
 def batch_offset(tensor: Tensor, batch_axes: Sequence[Axis]) -> Offset:

@@ -13,21 +13,30 @@ from graphflow.types import AnySize
 
 TILE_FLOPS = 6_000_000  # floating-point operations of a tile: some 70 us of one core
 MOST_TILES = 16  # of a large product: a tile packs its operands anew, so more of them is more copying
+LEAST_FLOPS = 350_000  # of a tile of a small product: some 4 us
+FEW_TILES = 4  # of a small product: something for a second thread to do
 TILE_STEP = 16  # tiles are multiples of the register blocks
 
 
-def tile_shape(rows: int, columns: int, depth: int) -> tuple[int, int]:
+def tile_shape(batch: int, rows: int, columns: int, depth: int) -> tuple[int, int]:
     """(rows, columns) of a tile; depends on the sizes only, so that the result does not depend on the number of threads.
 
     The number of tiles is a power of two, which shares out evenly, and they are as nearly square as that allows.
     """
-    parts = 2 * rows * columns * depth / TILE_FLOPS
+    flops = 2 * rows * columns * depth
+    parts = max(flops / TILE_FLOPS, min(FEW_TILES / max(batch, 1), flops / LEAST_FLOPS))
     halvings = round(math.log2(min(max(parts, 1), MOST_TILES)))
     tile = [max(rows, 1), max(columns, 1)]
     for _ in range(halvings):
         longer = 0 if tile[0] > tile[1] else 1
         tile[longer] = even_half(tile[longer])
     return tile[0], tile[1]
+
+
+def tiles(batch: int, rows: int, columns: int, depth: int) -> int:
+    """How many tiles a product has."""
+    tile_rows, tile_columns = tile_shape(batch, rows, columns, depth)
+    return batch * -(-rows // tile_rows) * -(-columns // tile_columns)
 
 
 def even_half(size: int) -> int:
@@ -85,12 +94,23 @@ def lines_in_cache(lines: int, line_bytes: int) -> int:
     return max(1, min(lines, CACHED_BYTES // max(1, line_bytes)))
 
 
+def flops_of(extent: str, *sizes: int) -> int:
+    """Floating-point operations of the products of a launch whose extent is the library value `extent` of `sizes`."""
+    match extent:
+        case "tiles":
+            return 2 * math.prod(sizes)
+        case "shares":
+            return sizes[0] * sizes[1]
+        case _:
+            return 0
+
+
 LIBRARY_VALUES: dict[str, Callable[..., int]] = {
     "argument": lambda value: value,
-    "tile_rows": lambda m, n, k: tile_shape(m, n, k)[0],
-    "tile_columns": lambda m, n, k: tile_shape(m, n, k)[1],
+    "tile_rows": lambda *sizes: tile_shape(*sizes)[0],
+    "tile_columns": lambda *sizes: tile_shape(*sizes)[1],
     "share": share,
     "lines_in_cache": lines_in_cache,
     "shares": lambda count, flops, *rows: -(-count // share(count, flops, *rows)),
-    "tiles": lambda batch, m, n, k: batch * -(-m // tile_shape(m, n, k)[0]) * -(-n // tile_shape(m, n, k)[1]) if m and n else 0,
+    "tiles": tiles,
 }

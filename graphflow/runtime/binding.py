@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from graphflow.codegen.library_values import LIBRARY_VALUES, LibraryValue
+from graphflow.codegen.library_values import LIBRARY_VALUES, LibraryValue, flops_of
 from graphflow.errors import ResourceError, ShapeError
 from graphflow.runtime import blas, native
 from graphflow.runtime.launch import Launch, Place, Slot
@@ -34,8 +34,12 @@ STAGED_BYTES = 2048  # feeds and results up to this size are copied into the con
 # The work of a kernel is estimated from its operations and bytes, at what one core with AVX2 did (docs/performance.md).
 OPERATION_NS = 0.035  # of one addition on one float32, vectorised; costs of ops are in additions
 BYTES_PER_NS = 10.0  # from and to memory
+FLOP_NS = 0.013  # of one floating-point operation of a product
 PARALLEL_NS = 150_000.0  # less work stays on the calling thread: waking another takes 40,000 (decision 0003)
-CHUNK_NS = 20_000.0  # work that is handed out at a time: much more than the 0.2 us that handing out takes
+LONG_NS = 250_000.0  # in a run of so much work another thread is woken once, and awake for whatever launch
+AWAKE_NS = 5_000.0  # is worth handing out to it: that takes 300
+CHUNK_NS = 20_000.0  # work that is handed out at a time
+CHUNKS = 8  # of a launch that has less
 BRIEF_NS = 20_000.0  # a run of less work keeps the GIL: other threads wait no longer than for a line of Python
 
 
@@ -125,18 +129,18 @@ class Binding:
         self.keep: list[packed[int]] = [rows]
         self.parallel = False
         self.brief = not any(launch.library for launch in launches)
-        total = 0.0
-        for launch, address in zip(launches, self.executable.addresses, strict=True):
+        works = [self.work(launch) for launch in launches]
+        total = sum(works)
+        worth = AWAKE_NS if total >= LONG_NS else PARALLEL_NS
+        for launch, address, work in zip(launches, self.executable.addresses, works, strict=True):
             numbers = packed("q", launch.slots)
             dims = packed("q", [self.evaluate(d) for d in launch.dims])
             extent = self.evaluate(launch.extent)
-            work = self.work(launch)
-            grain = self.grain(launch, extent, work)
+            grain = max(1, extent) if work < worth else self.grain(launch, extent, work)
             self.keep += [numbers, dims]
             places = (address, native.address_of(numbers), len(numbers), native.address_of(dims))
-            rows.extend((*places, extent, grain, bool(launch.checks), 0))
+            rows.extend((*places, extent, grain, bool(launch.checks), int(work)))
             self.parallel |= extent > grain
-            total += work
         self.brief &= not self.parallel and total < BRIEF_NS
         self.width = max((len(launch.slots) for launch in launches), default=1)
         self.table_address = native.address_of(rows)
@@ -167,17 +171,17 @@ class Binding:
         )
 
     def work(self, launch: Launch) -> float:
-        """The estimated time of a launch on one thread, in nanoseconds; too little for a library call."""
+        """The estimated time of a launch on one thread, in nanoseconds."""
         moved = sum(self.sizes[n] for n in launch.slots)
-        return self.evaluate(launch.elements) * launch.cost * OPERATION_NS + moved / BYTES_PER_NS
+        found = self.evaluate(launch.elements) * launch.cost * OPERATION_NS + moved / BYTES_PER_NS
+        if isinstance(launch.extent, LibraryValue):
+            found += FLOP_NS * flops_of(launch.extent.name, *map(self.evaluate, launch.extent.args))
+        return found
 
     def grain(self, launch: Launch, extent: int, work: float) -> int:
-        """Units of a chunk: all of them where a second thread would not pay; depends on sizes only, never on threads."""
-        if isinstance(launch.extent, LibraryValue):
-            return 1
-        if work < PARALLEL_NS:
-            return max(1, extent)
-        units = max(1, round(CHUNK_NS * extent / work))
+        """Units of a chunk; depends on sizes only, never on threads."""
+        chunk = min(CHUNK_NS, work / CHUNKS)
+        units = max(1, round(chunk * extent / work))
         return -(-units // launch.step) * launch.step
 
     def _tell_slots(self) -> None:

@@ -2,7 +2,7 @@
 
 `run_table` walks the rows of a launch program; `worker` is what a thread of the pool runs. A row is ROW int64s:
 
-    address | slot numbers | how many | dims | extent | grain | may it fail? | -
+    address | slot numbers | how many | dims | extent | grain | may it fail? | estimated work, ns
 
 A context is 9 int64s:
 
@@ -12,7 +12,14 @@ A pool is 64 int64s, each counter on a cache line of its own:
 
     0 job number | 8 next chunk | 16 chunks done | 24 workers inside | 32 sleeping workers | 40 locked | 48.. the job:
     48 kernel | 49 pointers | 50 dims | 51 extent | 52 grain | 53 open | 54 stop | 55 read() | 56 write() | 57, 58 pipe
+    64 work to do without it | 65 for how many times a stall | 66 work since | 67 clock() | 68 which | 69, 70 what it says
+    71 processor() | 72 the caller's
     128 runs that may have work for it
+
+Where another process keeps a worker's processor busy, the worker stops in the middle of a chunk for milliseconds, and the run
+waits. After such a stall the work of the next runs is done without workers, for 8 times as long as the stall took; twice that
+after every further stall that follows soon. A worker that finds itself on the caller's processor, where it would only displace
+it, goes to sleep for a while. So a busy processor costs little more than what it could have saved.
 """
 
 from graphflow.codegen.intrinsics import (
@@ -21,6 +28,7 @@ from graphflow.codegen.intrinsics import (
     call_kernel,
     exchange_i64,
     index_div,
+    index_mod,
     load_i64,
     pause,
     store_i64,
@@ -51,7 +59,9 @@ def run_table(buffers, dims, begin, end):
         if extent <= grain:
             if extent > 0:
                 call_kernel(kernel, buffers[1], sizes, 0, extent)
-        elif pool == 0 or exchange_i64(pool + 320, 0, 1) != 0:
+        elif pool == 0 or load_i64(pool + 512) > 0 or exchange_i64(pool + 320, 0, 1) != 0:
+            if pool != 0:
+                add_i64(pool + 512, 0 - dims[at + 7])
             start = 0
             while start < extent:
                 call_kernel(kernel, buffers[1], sizes, start, min(extent, start + grain))
@@ -63,6 +73,8 @@ def run_table(buffers, dims, begin, end):
             job[50] = sizes
             job[51] = extent
             job[52] = grain
+            if job[71] != 0:
+                job[72] = call_address(job[71], 0, 0, 0, 0, 0, 0, 0)
             store_i64(pool + 64, 0)
             store_i64(pool + 128, 0)
             add_i64(pool + 424, 1)  # open
@@ -82,8 +94,23 @@ def run_table(buffers, dims, begin, end):
                 call_kernel(kernel, buffers[1], sizes, start, min(extent, start + grain))
                 add_i64(pool + 128, 1)
                 chunk = add_i64(pool + 64, 1)
+            rounds = 0
+            since = 0
+            now = 0
             while load_i64(pool + 128) < chunks:
                 pause()
+                rounds += 1
+                if rounds == 1000 and job[67] != 0:
+                    call_address(job[67], job[68], pool + 552, 0, 0, 0, 0, 0)
+                    now = job[69] * 1000000000 + job[70]
+                    if since == 0:
+                        since = now
+                    rounds = 0
+            job[66] += dims[at + 7]
+            if now - since > 200000 + index_div(2 * dims[at + 7], chunks):
+                job[65] = 8 if job[66] > 100000000 else min(512, 2 * job[65])
+                job[66] = 0
+                store_i64(pool + 512, min(500000000, (now - since) * job[65]))
             add_i64(pool + 424, -1)
             while add_i64(pool + 192, 0) > 0:
                 pause()
@@ -108,6 +135,9 @@ def worker(buffers, dims, begin, end):
             spins += 1
             if spins == 4000 and load_i64(pool + 1024) > 0:
                 limit = 100000
+            if index_mod(spins, 500) == 1 and job[71] != 0 and call_address(job[71], 0, 0, 0, 0, 0, 0, 0) == job[72]:
+                store_i64(pool + 512, 10000000)
+                limit = 0
         if load_i64(pool) == seen:
             add_i64(pool + 256, 1)
             woken = 0

@@ -7,6 +7,7 @@ import math
 import os
 import re
 import threading
+import time
 from array import array as packed
 from collections.abc import Callable
 from functools import cache, lru_cache
@@ -140,6 +141,11 @@ class _Pool:
         self.words[55] = ctypes.cast(read, ctypes.c_void_p).value or 0
         self.words[56] = ctypes.cast(write, ctypes.c_void_p).value or 0
         self.words[57], self.words[58] = self.read_end, self.write_end
+        if hasattr(libc, "clock_gettime"):
+            self.words[67], self.words[68] = ctypes.cast(libc.clock_gettime, ctypes.c_void_p).value or 0, time.CLOCK_MONOTONIC
+        if hasattr(libc, "sched_getcpu"):
+            self.words[71], self.words[72] = ctypes.cast(libc.sched_getcpu, ctypes.c_void_p).value or 0, -1
+        self.words[66] = 1 << 40  # no stall for a long time
         self.address = self.words.ctypes.data
         entry = _WORKER(_driver("worker"))
         self.scratch = np.zeros((workers, 16), np.int64)

@@ -94,8 +94,8 @@ def test_the_library_is_ours_and_has_one_thread():
     assert loaded.scipy_openblas_get_num_threads() == 1
 
 
-@given(st.integers(1, 5000), st.integers(1, 5000), st.integers(1, 5000))
-def test_tiles_cover_the_result(rows, columns, depth):
-    tile_rows, tile_columns = tile_shape(rows, columns, depth)
+@given(st.integers(1, 100), st.integers(1, 5000), st.integers(1, 5000), st.integers(1, 5000))
+def test_tiles_cover_the_result(batch, rows, columns, depth):
+    tile_rows, tile_columns = tile_shape(batch, rows, columns, depth)
     assert 1 <= tile_rows <= rows and 1 <= tile_columns <= columns
     assert -(-rows // tile_rows) * -(-columns // tile_columns) <= 48

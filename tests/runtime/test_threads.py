@@ -8,6 +8,7 @@ import pytest
 
 import graphflow as gf
 from graphflow.errors import OptionError
+from graphflow.runtime import native
 
 
 @pytest.fixture
@@ -145,3 +146,24 @@ def test_a_forked_child_computes(rng):
 def test_bad_number_of_threads(count):
     with pytest.raises(OptionError, match="at least 1"):
         gf.set_num_threads(count)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system does not say where threads run")
+def test_a_worker_on_the_callers_processor_stands_back(threads, rng):
+    """Both would only displace one another: the worker goes to sleep, and the runs that follow do without it."""
+    x, fetches = workload()
+    data = rng.standard_normal((5000, 96)).astype(np.float32)
+    allowed = os.sched_getaffinity(0)
+    threads(3)
+    threads(2)  # a new pool
+    try:
+        os.sched_setaffinity(0, {min(allowed)})
+        with gf.Session() as sess:
+            for _ in range(20):
+                sess.run(fetches, {x: data})
+                if native._pool.words[64] > 0:
+                    return
+        raise AssertionError("the worker was never seen to stand back")
+    finally:
+        os.sched_setaffinity(0, allowed)
+        threads(3)  # a new pool, whose worker may run anywhere

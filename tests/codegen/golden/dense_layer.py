@@ -4,8 +4,8 @@
 #   input: constant  float32[4]
 #   output: relu  float32[x.0, 4]
 #   dims[0] = gemm_f32(x.0, 4, 8)
-#   dims[1] = tile_rows(x.0, 4, 8)
-#   dims[2] = tile_columns(x.0, 4, 8)
+#   dims[1] = tile_rows(1, x.0, 4, 8)
+#   dims[2] = tile_columns(1, x.0, 4, 8)
 #   dims[3] = x.0
 from numpy import float32
 

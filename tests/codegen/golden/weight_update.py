@@ -17,8 +17,8 @@ def kernel(buffers, dims, begin, end):
 #   input: w  float32[8, 4]
 #   output: subtract  float32[8, 4]
 #   dims[0] = gemm_f32(8, 4, x.0)
-#   dims[1] = tile_rows(8, 4, x.0)
-#   dims[2] = tile_columns(8, 4, x.0)
+#   dims[1] = tile_rows(1, 8, 4, x.0)
+#   dims[2] = tile_columns(1, 8, 4, x.0)
 #   dims[3] = x.0
 from numpy import float32
 
