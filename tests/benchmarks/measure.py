@@ -15,6 +15,7 @@ import numpy as np
 
 from tests.benchmarks.agreement import disagreement
 from tests.benchmarks.floor import Floor
+from tests.benchmarks.frameworks import BY_HAND
 from tests.benchmarks.process import WorkerError, WorkerProcess
 from tests.benchmarks.workload import Workload
 
@@ -76,18 +77,18 @@ class Result:
         """The rows that have times."""
         return {row.framework: row for row in self.rows if not row.problem}
 
-    def ratio(self, peer: str) -> float | None:
-        """How many times as long as graphflow `peer` takes: the median of the rounds' ratios. None if one has no times."""
+    def ratio(self, peer: str, to: str = "graphflow") -> float | None:
+        """How many times as long as `to` `peer` takes: the median of the rounds' ratios. None if one has no times."""
         timed = self.timed
-        if peer not in timed or "graphflow" not in timed:
+        if peer not in timed or to not in timed:
             return None
-        pairs = zip(timed[peer].round_medians(), timed["graphflow"].round_medians(), strict=True)
+        pairs = zip(timed[peer].round_medians(), timed[to].round_medians(), strict=True)
         return statistics.median(theirs / ours for theirs, ours in pairs)
 
     @property
     def best_peer(self) -> str | None:
         """The fastest framework other than graphflow."""
-        peers = {name: row.median for name, row in self.timed.items() if name != "graphflow"}
+        peers = {name: row.median for name, row in self.timed.items() if name not in ("graphflow", BY_HAND)}
         return min(peers, key=peers.__getitem__) if peers else None
 
 

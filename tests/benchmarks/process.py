@@ -36,6 +36,7 @@ def environment(threads: int, cache: Path) -> dict[str, str]:
         "JAX_COMPILATION_CACHE_DIR": cache / "jax",
         "TORCHINDUCTOR_CACHE_DIR": cache / "inductor",
         "TRITON_CACHE_DIR": cache / "triton",
+        "NUMBA_CACHE_DIR": cache / "numba",
     }
     settings = {
         "GRAPHFLOW_NUM_THREADS": count,

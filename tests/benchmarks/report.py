@@ -16,6 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from tests.benchmarks.floor import Floor
+from tests.benchmarks.frameworks import BY_HAND, FRAMEWORKS
 from tests.benchmarks.measure import ROUNDS, Result, Row, Settings
 
 LEAST_FLOOR = 1e-7  # seconds; below it, a floor says nothing
@@ -25,7 +26,7 @@ def show_result(console: Console, result: Result) -> None:
     """Print the table of one workload."""
     table = Table(title=f"{result.workload.name}: {result.workload.what}", title_justify="left", title_style="bold")
     table.add_column("framework")
-    for heading in ("median us", "best us", "ratio", "x floor", "cold s", "warm s", "peak MB", "compiled"):
+    for heading in ("median us", "best us", "ratio", "x by hand", "x floor", "cold s", "warm s", "peak MB", "compiled"):
         table.add_column(heading, justify="right")
     for row in result.rows:
         style = "bold" if row.framework == "graphflow" else ""
@@ -36,6 +37,7 @@ def show_result(console: Console, result: Result) -> None:
             microseconds(row.median),
             microseconds(row.best),
             number(_row_ratio(result, row)),
+            number(result.ratio(row.framework, to=BY_HAND)),
             _times_floor(result, row),
             number(row.cold_seconds),
             number(row.warm_seconds),
@@ -63,7 +65,7 @@ def show_summary(console: Console, results: Sequence[Result]) -> None:
     table = Table(title="all workloads", title_justify="left", title_style="bold")
     for heading, justify in (("workload", "left"), ("graphflow us", "right"), ("best peer", "left"), ("its us", "right")):
         table.add_column(heading, justify=justify)  # type: ignore[arg-type]
-    for heading in ("ratio", "x floor", "cold s", "warm s"):
+    for heading in ("ratio", "x by hand", "x floor", "cold s", "warm s"):
         table.add_column(heading, justify="right")
     for result in results:
         ours = result.timed.get("graphflow")
@@ -74,14 +76,20 @@ def show_summary(console: Console, results: Sequence[Result]) -> None:
             peer or "-",
             microseconds(result.timed[peer].median) if peer else "-",
             _coloured(result.ratio(peer) if peer else None),
+            number(result.ratio("graphflow", to=BY_HAND)),
             _times_floor(result, ours),
             number(ours.cold_seconds if ours else None),
             number(ours.warm_seconds if ours else None),
         )
     console.print(table)
-    mean = geometric_mean(results)
+    mean = geometric_mean(ratios(results))
     if mean is not None:
         console.print(f"geometric mean of {len(ratios(results))} ratios, best peer / graphflow: [bold]{mean:.2f}[/]")
+    each = {name: [r for result in results if (r := result.ratio(name)) is not None] for name in FRAMEWORKS}
+    means = [
+        f"{name} {geometric_mean(found):.2f} ({len(found)})" for name, found in each.items() if found and name != "graphflow"
+    ]
+    console.print(f"of each / graphflow: {', '.join(means)}")
     console.print(", ".join(f"{name} {version}" for name, version in versions(results).items()))
 
 
@@ -128,9 +136,8 @@ def ratios(results: Sequence[Result]) -> list[float]:
     return [ratio for ratio in found if ratio is not None]
 
 
-def geometric_mean(results: Sequence[Result]) -> float | None:
-    """The geometric mean of the ratios; None if there are none."""
-    found = ratios(results)
+def geometric_mean(found: Sequence[float]) -> float | None:
+    """None if there are no numbers."""
     return math.exp(sum(map(math.log, found)) / len(found)) if found else None
 
 
@@ -145,7 +152,7 @@ def as_json(results: Sequence[Result], floor: Floor, settings: Settings) -> dict
         "settings": {"seconds": settings.seconds, "rounds": ROUNDS, "threads": settings.threads, "start_up": settings.start_up},
         "versions": versions(results),
         "floor": {"bandwidth": {str(size): rate for size, rate in floor.bandwidth.items()}, "flops": floor.flops},
-        "geometric_mean": geometric_mean(results),
+        "geometric_mean": geometric_mean(ratios(results)),
         "workloads": [_result_json(result) for result in results],
     }
 
@@ -174,6 +181,7 @@ def _result_json(result: Result) -> dict[str, Any]:
         "floor_seconds": result.floor_seconds,
         "best_peer": peer,
         "ratio": result.ratio(peer) if peer else None,
+        "by_hand": result.ratio("graphflow", to=BY_HAND),
         "frameworks": {row.framework: _row_json(row) for row in result.rows},
     }
 

@@ -12,6 +12,7 @@ from tests.benchmarks.agreement import disagreement
 from tests.benchmarks.floor import Floor
 from tests.benchmarks.measure import ROUNDS, Result, Row
 from tests.benchmarks.process import ROOT
+from tests.benchmarks.worker import Worker, reason
 from tests.benchmarks.workloads import WORKLOADS
 
 
@@ -71,6 +72,19 @@ def test_a_ratio_is_the_median_over_rounds():
     theirs = Row("jax", rounds=[[2.0], [3.0], [8.0]])
     result = Result(WORKLOADS["scalar"], [ours, theirs, Row("torch", problem="not installed")], 1e-9)
     assert result.best_peer == "jax" and result.ratio("jax") == 3.0 and result.ratio("torch") is None
+
+
+def test_what_is_written_by_hand_is_no_peer():
+    rows = [Row("graphflow", rounds=[[3.0]]), Row("jax", rounds=[[9.0]]), Row("numba", rounds=[[2.0]])]
+    result = Result(WORKLOADS["seir"], rows, 1e-9)
+    assert result.best_peer == "jax" and result.ratio("jax") == 3.0
+    assert result.ratio("graphflow", to="numba") == 1.5
+
+
+def test_a_framework_that_is_left_out_says_why():
+    with pytest.raises(NotImplementedError, match="unrolls the loop") as caught:
+        Worker().start("torch-compile", "seir", 1, "")
+    assert reason(caught.value).startswith("left out: unrolls the loop")
 
 
 def test_the_floor_is_bytes_or_operations():

@@ -41,13 +41,16 @@ class Worker:
 
     def start(self, framework: str, workload: str, threads: int, values: str) -> dict[str, Any]:
         """Seconds of the import and of the first step, which builds and compiles."""
+        from tests.benchmarks.workloads import WORKLOADS
+
+        definition = WORKLOADS[workload]
+        if framework in definition.left_out:
+            raise NotImplementedError(definition.left_out[framework])
         if hasattr(os, "sched_setaffinity"):  # before any library counts processors
             os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
         from tests.benchmarks.frameworks import FRAMEWORKS
-        from tests.benchmarks.workloads import WORKLOADS
 
         module, variant = FRAMEWORKS[framework]
-        definition = WORKLOADS[workload]
         definition.arrays()  # NumPy's own first use is nobody's time
 
         before = time.perf_counter()
@@ -133,7 +136,7 @@ def reason(error: BaseException) -> str:
     if isinstance(error, ModuleNotFoundError):
         return "not installed"
     if isinstance(error, NotImplementedError):
-        return "not defined"
+        return f"left out: {error}" if str(error) else "not defined"
     if isinstance(error, AttributeError) and re.search(r"module 'graphflow[\w.]*' has no attribute", str(error)):
         return "not available"
     return "failed"

@@ -35,7 +35,9 @@ class Workload:
     optimizer: ClassVar[str] = "gradient descent"  # or "adam"
     given_gradients: ClassVar[Mapping[str, str]] = {}  # parameter -> array that is its gradient: no loss
     state: ClassVar[tuple[str, ...]] = ()  # arrays that a `Step` replaces
+    outputs: ClassVar[tuple[str, ...]] = ()  # names of what a `Step` computes, in the order of the function written by hand
     tolerance: ClassVar[float] = 2e-4  # largest difference between frameworks, relative to the largest value
+    left_out: ClassVar[Mapping[str, str]] = {}  # framework that does not take part -> why
 
     def data(self, random: np.random.Generator) -> Arrays:
         """The arrays of the workload, the same in every process."""
@@ -97,6 +99,11 @@ class Workload:
 
     def pytensor(self, pt: Any, p: Mapping[str, Any]) -> Any:
         """The loss, or a `Step`, in PyTensor."""
+        raise NotImplementedError
+
+    def numba(self, numba: Any) -> Any:
+        """A function of the arrays in their order, compiled, that somebody wrote by hand: it returns the loss and the gradients
+        by `parameters`, or `outputs`."""
         raise NotImplementedError
 
 

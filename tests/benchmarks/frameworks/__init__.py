@@ -19,7 +19,9 @@ FRAMEWORKS = {  # name on the command line -> (adapter module, variant)
     "tf-session": ("tensorflow", "session"),
     "tf-function": ("tensorflow", "function"),
     "pytensor": ("pytensor", ""),
+    "numba": ("numba", ""),
 }
+BY_HAND = "numba"  # no peer but the measure: a loop and its derivative as somebody writes them who has the time
 
 
 @dataclass(frozen=True)

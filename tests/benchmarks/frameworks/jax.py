@@ -24,6 +24,7 @@ jax.monitoring.register_event_duration_secs_listener(_listen)
 
 def build(workload: Workload, threads: int, variant: str) -> Program:
     """The workload's step, jitted. The number of threads follows from the processors the worker may use."""
+    jax.config.update("jax_enable_x64", any(array.dtype == np.float64 for array in workload.arrays().values()))
     arrays = {name: jnp.asarray(array) for name, array in workload.arrays().items()}
     state = {name: arrays[name] for name in workload.kept}
     if workload.optimizer == "adam":

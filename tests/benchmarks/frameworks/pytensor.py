@@ -15,6 +15,8 @@ from tests.benchmarks.workload import Step, Workload
 def build(workload: Workload, threads: int, variant: str) -> Program:
     """The workload's step as a `pytensor.function`."""
     arrays = workload.arrays()
+    if any(array.dtype == np.float64 for array in arrays.values()):
+        pytensor.config.floatX = "float64"  # what numbers in a formula are taken for
     shared = {name: pytensor.shared(arrays[name].copy(), name=name, shape=arrays[name].shape) for name in workload.kept}
     fed = {
         name: pt.tensor(name, dtype=str(array.dtype), shape=array.shape) for name, array in arrays.items() if name not in shared
@@ -48,8 +50,8 @@ def _outputs(workload: Workload, p: dict[str, Any], shared: dict[str, Any]) -> t
         return dict(found.outputs), [(shared[name], value) for name, value in found.state.items()]
     gradients = dict(zip(workload.parameters, pt.grad(found, [p[name] for name in workload.parameters]), strict=True))
     if workload.updates:
-        rate = np.float32(workload.learning_rate)
-        return {"loss": found}, [(shared[name], shared[name] - rate * g) for name, g in gradients.items()]
+        rate = {name: np.asarray(workload.learning_rate, shared[name].dtype) for name in gradients}
+        return {"loss": found}, [(shared[name], shared[name] - rate[name] * g) for name, g in gradients.items()]
     return {"loss": found, **{f"gradient of {name}": g for name, g in gradients.items()}}, []
 
 

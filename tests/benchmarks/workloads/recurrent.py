@@ -1,10 +1,11 @@
-"""Recurrent networks: a tanh cell over 100 steps, a GRU and an LSTM over 20. All update by SGD.
+"""Recurrent networks: a tanh cell over 100 steps, a GRU over 20, an LSTM over 20 and 200. All update by SGD.
 
-Each framework repeats the cell as its manual advises: graphflow and TensorFlow unroll it, JAX and PyTensor scan, PyTorch has
-a GRU and an LSTM of its own.
+Each framework repeats the cell as its manual advises: JAX and PyTensor scan, PyTorch has a GRU and an LSTM of its own.
+graphflow and TensorFlow unroll short loops; in `scan_loop` and `lstm200` they repeat the cell by `gf.scan` and `tf.while_loop`.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from tests.benchmarks.workload import Workload, normal, zeros
 
@@ -60,6 +61,25 @@ class Recurrence(Workload):
 
         h = scan_pytensor(cell, None, p["h"], [p["x"], p["wx"], p["wh"]], self.steps)
         return pt.mean(h[-1] ** 2)
+
+
+@dataclass(frozen=True)
+class RecurrenceLoop(Recurrence):
+    """The same, repeated in the graph."""
+
+    def graphflow(self, gf, p):
+        def cell(h, _):
+            return gf.tanh(gf.matmul(p["x"], p["wx"]) + gf.matmul(h, p["wh"])), ()
+
+        _, h = gf.scan(cell, initializer=p["h"], length=self.steps)
+        return gf.reduce_mean(h * h)
+
+    def tensorflow(self, tf, p):
+        def cell(i, h):
+            return i + 1, tf.tanh(tf.matmul(p["x"], p["wx"]) + tf.matmul(h, p["wh"]))
+
+        _, h = tf.while_loop(lambda i, h: i < self.steps, cell, (0, p["h"]), maximum_iterations=self.steps)
+        return tf.reduce_mean(h * h)
 
 
 def scan_pytensor(cell, sequences, initial, others, steps):
@@ -188,8 +208,36 @@ class Lstm(Gated):
         return last.square().mean()
 
 
+@dataclass(frozen=True)
+class LstmLoop(Lstm):
+    """The same over many inputs, repeated in the graph."""
+
+    steps: int = 200
+    left_out: ClassVar = {"torch-compile": "torch.lstm is not compiled, and 200 unrolled steps compile for minutes"}
+
+    def graphflow(self, gf, p):
+        def advance(state, x):
+            return self.cell(gf, state, x, p["u"]), ()
+
+        start = self.start(lambda: gf.zeros([self.batch, self.units]))
+        _, state = gf.scan(advance, elems=gf.matmul(p["x"], p["w"]) + p["b"], initializer=start)
+        return gf.reduce_mean(state[0] * state[0])
+
+    def tensorflow(self, tf, p):
+        x = tf.tensordot(p["x"], p["w"], 1) + p["b"]
+
+        def advance(i, state):
+            return i + 1, self.cell(tf, state, x[i], p["u"])
+
+        start = (0, self.start(lambda: tf.zeros([self.batch, self.units])))
+        _, state = tf.while_loop(lambda i, state: i < self.steps, advance, start, maximum_iterations=self.steps)
+        return tf.reduce_mean(state[0] * state[0])
+
+
 WORKLOADS = (
     Recurrence("scan", "training step of a tanh cell over 100 steps, [64, 64]", steps=100),
+    RecurrenceLoop("scan_loop", "the same with the loop in the graph", steps=100),
     Gru("gru", "training step of a GRU over 20 steps, 64 units, batch 32"),
     Lstm("lstm", "training step of an LSTM over 20 steps, 64 units, batch 32"),
+    LstmLoop("lstm200", "training step of an LSTM over 200 steps, 64 units, batch 32"),
 )
