@@ -24,7 +24,7 @@ from typing import Any
 from graphflow.codegen import scalar
 from graphflow.codegen.library_values import LibraryValue
 from graphflow.ir.scalar import Accumulator, Argument, Axis, Call, Check, Const, Expr, Load, Select, SizeValue
-from graphflow.loop.ir import Kernel, Offset, Role, Stage, Store, children, structure_key, walk
+from graphflow.loop.ir import Kernel, Offset, Role, Stage, Store, children, passes, structure_key, walk
 from graphflow.loop.lower import LANE_TILE
 from graphflow.types import AnySize, DType, product
 
@@ -472,8 +472,8 @@ class Emitter:
         unit = self.fresh("unit")
         scope = len(kernel.params) + 1
         arrays: dict[int, str] = {}
-        for st in kernel.stages:
-            for r in st.reductions:
+        for first, *_ in passes(kernel.stages):
+            for r in first.reductions:
                 name = self.fresh(f"{clean(r.node.op.name)}_tile")
                 arrays[r.accumulator.number] = name
                 self.line(f"{name} = scratch_{scalar.SUFFIX[r.accumulator.dtype.name]}({LANE_TILE}, {scope})")
@@ -498,10 +498,14 @@ class Emitter:
                     self.line(f"{count} = min({LANE_TILE}, {self.dim(lane.extent)} - {start})")
 
             @contextmanager
-            def lanes() -> Iterator[str]:
+            def lanes(bounds: tuple[AnySize, AnySize] | None = None) -> Iterator[str]:
                 lane_name = self.fresh("lane")
                 position = lane_name if start == "0" else self.fresh(lane.name)
-                with self.loop(f"for {lane_name} in range({count}):", (lane,), [position]) as region:
+                span = count
+                if bounds is not None:
+                    low, high = (self.dim(bound) for bound in bounds)
+                    span = f"{low}, {high}" if start == "0" else f"max(0, {low} - {start}), min({count}, {high} - {start})"
+                with self.loop(f"for {lane_name} in range({span}):", (lane,), [position]) as region:
                     if position != lane_name:
                         region.lines.append(f"{position} = {start} + {lane_name}")
                     for number, array in arrays.items():
@@ -511,20 +515,22 @@ class Emitter:
                     self.depths.clear()
                     yield lane_name
 
-            for st in kernel.stages:
-                for r in st.reductions:
+            for parts in passes(kernel.stages):
+                for r in parts[0].reductions:
                     index = self.fresh("lane")
                     self.line(f"for {index} in range({LANE_TILE}):")
                     self.line(
                         f"    {arrays[r.accumulator.number]}[{index}] = {scalar.literal(r.identity.value, r.identity.dtype)}"
                     )
-                with self.nest(kernel.reduced), lanes() as lane_name:
-                    values = [self.value(r.value) for r in st.reductions]
-                    for r, v in zip(st.reductions, values, strict=True):
-                        place = f"{arrays[r.accumulator.number]}[{lane_name}]"
-                        self.line(f"{place} = {self.combine(r.combine, r.accumulator.dtype, place, v)}")
-                    self.stores(st.stores)
-                for r in st.reductions:
+                with self.nest(kernel.reduced):
+                    for st in parts:
+                        with lanes(st.bounds) as lane_name:
+                            values = [self.value(r.value) for r in st.reductions]
+                            for r, v in zip(st.reductions, values, strict=True):
+                                place = f"{arrays[r.accumulator.number]}[{lane_name}]"
+                                self.line(f"{place} = {self.combine(r.combine, r.accumulator.dtype, place, v)}")
+                            self.stores(st.stores)
+                for r in parts[0].reductions:
                     self.accumulator_text[r.accumulator.number] = ""
             if kernel.finals:
                 with lanes():

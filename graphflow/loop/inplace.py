@@ -13,7 +13,7 @@ from graphflow.ir.program import Program
 from graphflow.ir.scalar import Expr, Load
 from graphflow.ir.tensor import Tensor
 from graphflow.loop.inline import storage
-from graphflow.loop.ir import Buffer, Kernel, Offset, Role, Stage, Store, children, replace_children, walk
+from graphflow.loop.ir import Buffer, Kernel, Offset, Role, Stage, Store, children, passes, replace_children, walk
 from graphflow.loop.library import update_scale
 
 
@@ -78,24 +78,25 @@ def reads_in_place(kernel: Kernel, buffer: Buffer, output: Buffer) -> bool:
             # A library call overwrites its result at once; only `c + alpha * product` over c is safe.
             scale = update_scale(kernel.group, root) if root.op.name == "matmul" and len(kernel.group.outputs) == 1 else None
             return scale is not None and len(kernel.stages[0].stores) == 1
-    steps = [(k, s) for k, st in enumerate(kernel.stages) for s in st.stores] + [(len(kernel.stages), s) for s in kernel.finals]
+    steps = [(k, s) for k, parts in enumerate(passes(kernel.stages)) for st in parts for s in st.stores]
+    steps += [(len(kernel.stages), s) for s in kernel.finals]
     writes = [(k, s) for k, s in steps if s.buffer is output]
     places = {_offset_key(write.offset) for _, write in writes}
     if len(places) != 1:
         return False
     at, (place,) = min(k for k, _ in writes), places
     for k, roots in _reads(kernel):
-        late = k > at and kernel.form != "map"  # segments of an elementwise kernel are apart from one another
         for e in walk(roots):
-            if isinstance(e, Load) and e.buffer is buffer and (late or _offset_key(e.index[0]) != place):
+            if isinstance(e, Load) and e.buffer is buffer and (k > at or _offset_key(e.index[0]) != place):
                 return False
     return True
 
 
 def _reads(kernel: Kernel) -> list[tuple[int, list[Expr]]]:
     found: list[tuple[int, list[Expr]]] = []
-    for k, st in enumerate(kernel.stages):
-        found.append((k, [r.value for r in st.reductions] + [s.value for s in st.stores] + [s.offset for s in st.stores]))
+    for k, parts in enumerate(passes(kernel.stages)):
+        for st in parts:  # segments are apart from one another
+            found.append((k, [r.value for r in st.reductions] + [s.value for s in st.stores] + [s.offset for s in st.stores]))
     found.append((len(kernel.stages), [s.value for s in kernel.finals]))
     return found
 

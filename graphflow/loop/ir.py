@@ -7,6 +7,7 @@ over the reduced axes of one row: softmax is a stage for the maximum, one for th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -96,7 +97,7 @@ class Reduction:
 
 @dataclass(frozen=True, eq=False)
 class Stage:
-    """One pass over the reduced axes of a row; of an elementwise kernel, over a segment of its innermost axis."""
+    """One pass over the reduced axes of a row; the part of a pass in one segment of the innermost axis or of the lanes."""
 
     reductions: tuple[Reduction, ...]
     stores: tuple[Store, ...]
@@ -124,6 +125,17 @@ class Kernel:
     operands: tuple[Buffer, ...] = ()  # of a library call: what it reads, then where it writes
     block: int = 0  # rows that go through each stage together, of "row" and "across"; 0: each row goes through all stages
     partials: tuple[tuple[Buffer, Const], ...] = ()  # of "across": buffers of a row per unit, and what they start with
+
+
+def passes(stages: Sequence[Stage]) -> list[list[Stage]]:
+    """The stages of each pass: one, or one for each segment; the first segment starts at 0."""
+    found: list[list[Stage]] = []
+    for stage in stages:
+        if stage.bounds is not None and stage.bounds[0] != 0:
+            found[-1].append(stage)
+        else:
+            found.append([stage])
+    return found
 
 
 def children(expr: Expr) -> tuple[Expr, ...]:

@@ -131,7 +131,7 @@ def elementwise_kernel(group: FusionGroup, domain: Sequence[Axis], stores: Seque
     """A map kernel: every axis is parallel, the innermost one is the loop that vectorises."""
     (axes,), _, stores = merge_axes([list(domain)], [], stores)
     extent = product([a.extent for a in axes[:-1]]) if len(axes) > 1 else (axes[0].extent if axes else 1)
-    stages = segments(axes[-1], stores) if axes else [Stage((), tuple(stores))]
+    stages = segments(axes[-1], Stage((), tuple(stores))) if axes else [Stage((), tuple(stores))]
     return make_kernel(group, "map", axes, [], [], stages, [], extent, checks)
 
 
@@ -165,6 +165,7 @@ def reducing_kernel(
     stages, finals = stage(reductions, stores, reduced)
     extent = product([a.extent for a in rows])
     if lanes:
+        stages = [part for st in stages for part in segments(lanes[0], st)]
         tiles = (lanes[0].extent + (LANE_TILE - 1)) // LANE_TILE
         return make_kernel(group, "column", rows, reduced, lanes, stages, finals, extent * tiles, checks)
     return make_kernel(group, "row", rows, reduced, [], stages, finals, extent, checks)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from graphflow.ir.scalar import Axis, Call, Const, Expr, Select, SizeValue, size_of
-from graphflow.loop.ir import Stage, Store, children, replace_children, walk
+from graphflow.loop.ir import Stage, children, replace_children, walk
 from graphflow.ops.shapes import never_negative
 from graphflow.types import AnySize, bool_, size_max, size_min
 
@@ -25,19 +25,19 @@ class Threshold:
     above: bool
 
 
-def segments(axis: Axis, stores: Sequence[Store]) -> list[Stage]:
-    """The stores as one stage, or as one for each segment of `axis` where that decides conditions."""
-    whole = [Stage((), tuple(stores))]
-    exprs = walk([s.value for s in stores])
+def segments(axis: Axis, whole: Stage) -> list[Stage]:
+    """The stage, or one for each segment of `axis` where that decides conditions."""
+    exprs = walk([r.value for r in whole.reductions] + [s.value for s in whole.stores])
     found = [threshold(c, axis) for e in exprs if isinstance(e, Select) for c in walk([e.condition])]
     cuts = in_order({t.at for t in found if t is not None}, axis.extent)
     if not cuts or len(cuts) >= MOST_SEGMENTS or len(exprs) * (len(cuts) + 1) > MOST_OPS:
-        return whole
+        return [whole]
     stages = []
     for k, (start, stop) in enumerate(zip([0, *cuts], [*cuts, axis.extent], strict=True)):
         known = _simplifier(axis, cuts[:k])
-        bounds = clamped(start, axis.extent), clamped(stop, axis.extent)
-        stages.append(Stage((), tuple(replace(s, value=known(s.value)) for s in stores), bounds))
+        reductions = tuple(replace(r, value=known(r.value)) for r in whole.reductions)
+        stores = tuple(replace(s, value=known(s.value)) for s in whole.stores)
+        stages.append(Stage(reductions, stores, (clamped(start, axis.extent), clamped(stop, axis.extent))))
     return stages
 
 

@@ -66,3 +66,17 @@ def test_a_variable_is_overwritten_segment_by_segment(rng):
         np.testing.assert_allclose(sess.run(w), start - np.pad(change, ((0, 0), (1, 1))), rtol=1e-12)
         (kernel,) = sess.executable(step, [g]).kernels
         assert len(kernel.stages) == 3 and [role.name for role in kernel.roles].count("INOUT") == 1
+
+
+@pytest.mark.parametrize("width", [40, 64, 70])
+def test_sums_over_rows_of_parts_beside_each_other(rng, width):
+    """The gradient of a bias whose columns go different ways, as those of the gates of a recurrent cell; tiles cut segments."""
+    rows = 30
+    x, y = (gf.placeholder(gf.float64, [rows, width], name=name) for name in "xy")
+    values = [rng.normal(size=(rows, width)) for _ in "xy"]
+    whole = gf.pad(x * y, [[0, 0], [0, width]]) + gf.pad(y, [[0, 0], [width, 0]])
+    found, texts = compiled([whole, gf.reduce_sum(whole, axis=0)], dict(zip((x, y), values, strict=True)))
+    expected = np.concatenate([values[0] * values[1], values[1]], 1)
+    np.testing.assert_allclose(found[0], expected, rtol=1e-12)
+    np.testing.assert_allclose(found[1], expected.sum(0), rtol=1e-12)
+    assert len(texts) == 1 and "if" not in texts[0]
