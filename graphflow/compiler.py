@@ -71,5 +71,5 @@ def described(program: Program, position: int) -> str:
     """A node of a captured program by its name and line."""
     if position == NOWHERE:
         return "nothing"
-    node = program.nodes[position]
+    node = program.all_nodes[position]
     return f"{node.name}, {node.location}"

@@ -17,6 +17,7 @@ from graphflow.runtime.launch import NOWHERE, Launch, LaunchProgram, Merge, Plac
 from graphflow.stages import Stages
 from graphflow.types import AnySize, int64
 
+SCALAR = 8.0  # a scalar operation costs as much as that many of a vectorised loop
 ERROR_WORDS = 8  # int64s of an error record
 _SOURCES = {"placeholder": "feed", "variable": "variable", "constant": "constant", "run_counter": "counter"}
 
@@ -136,9 +137,9 @@ class Positions:
     """Where in the captured program a node of the optimised program comes from."""
 
     def __init__(self, built: Program) -> None:
-        self.by_number = {node.number: k for k, node in enumerate(built.nodes)}
+        self.by_number = {node.number: k for k, node in enumerate(built.all_nodes)}
         self.by_line: dict[object, int] = {}
-        for k, node in enumerate(built.nodes):
+        for k, node in enumerate(built.all_nodes):
             self.by_line[id(node.location)] = k
             self.by_line.setdefault((id(node.location), node.op), k)
 
@@ -168,4 +169,6 @@ def elements_of(kernel: Kernel) -> AnySize:
 
 def cost_of(kernel: Kernel) -> float:
     """Operations an element of a kernel's domain costs, loads and stores included."""
+    if kernel.work:
+        return kernel.work * SCALAR
     return float(math.fsum(node.op.cost for node in kernel.group.members) + len(kernel.params))

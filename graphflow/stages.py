@@ -20,6 +20,7 @@ from graphflow.loop.ir import Buffer, FusionGroup, Kernel
 from graphflow.loop.library import lower_library
 from graphflow.loop.partition import partition
 from graphflow.loop.scatter import checks_first
+from graphflow.loop.sequential import lower_sequential
 from graphflow.options import Options
 from graphflow.options import current as current_options
 from graphflow.passes import PassRecord, run_passes
@@ -61,10 +62,21 @@ def lower(groups: tuple[FusionGroup, ...], program: Program, options: Options) -
 
     kernels: list[Kernel] = []
     for group in groups:
-        low: Callable[..., list[Kernel]] = lower_library if group.kind == "library" else lower_group
-        kernels.extend(low(group, buffer_of, scratch))
+        kernels.extend(_LOWER[group.kind](group, buffer_of, scratch))
     kernels = checks_first(kernels)
     return tuple(kernels if "inplace" in options.disable else run_in_place(kernels, program))
+
+
+def lower_control(
+    group: FusionGroup, buffers: Callable[[Tensor], Buffer], scratch: Callable[[str, DType, AnySize], Buffer]
+) -> list[Kernel]:
+    """The kernel of a loop or a branch."""
+    kernel = lower_sequential(group, buffers, scratch)
+    assert kernel is not None, f"{group.root!r} is no single kernel"
+    return [kernel]
+
+
+_LOWER: dict[str, Callable[..., list[Kernel]]] = {"loop": lower_group, "library": lower_library, "control": lower_control}
 
 
 def groups_of(program: Program, options: Options | None = None) -> tuple[Program, tuple[FusionGroup, ...]]:

@@ -147,8 +147,8 @@ class _Reverse:
         wanted = self.results_of_step()
         given = [*self.g_state.values(), *self.g_rows.values()]
         late = depending_on(given, wanted)
-        used = {t for node in toposort(wanted) for t in node.inputs if t not in late and node.outputs[0] in late}
-        used |= {t for t in wanted if t not in late}
+        read = [t for node in toposort(wanted) if node.outputs[0] in late for t in node.inputs]
+        used = dict.fromkeys(t for t in (*read, *wanted) if t not in late)
         return minimum_cut(used, set(self.state), must_keep, bytes_of)
 
     def keep(self, kept: Sequence[Tensor]) -> tuple[list[Tensor], Tensor | None]:

@@ -12,6 +12,7 @@ stores say that no two buffers of a kernel overlap.
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
 from importlib import import_module
@@ -23,7 +24,7 @@ from llvmlite import ir
 
 from graphflow.codegen.accuracy import ULP_BOUNDS
 from graphflow.codegen.blocks import Block, LoopName, Property
-from graphflow.codegen.emit import helper_modules
+from graphflow.codegen.emit import SCALARS, helper_modules
 from graphflow.codegen.listed_blocks import ListedBlock
 from graphflow.codegen.objects import c_library, host_features, is_self_contained, near_addresses
 from graphflow.codegen.tracing import HELPERS, Helper, Traced, boolean, convert, llvm_type, select
@@ -31,6 +32,7 @@ from graphflow.codegen.tracing import HELPERS, Helper, Traced, boolean, convert,
 FLAGS = ("reassoc", "contract")
 CHAINS = frozenset(name.rpartition("_")[0] for name in ULP_BOUNDS) - {"sqrt", "rsqrt"}  # helpers that are long chains
 INTERLEAVE = 4  # vectors at a time of loops that call them; docs/performance.md has 1, 2, 3 and 8
+OUTLINED = 8  # calls of one helper in a kernel of scalars: more of them call one function, as code takes time to compile
 MAX_SCOPES = 48  # buffers beyond this number may alias one another
 # LLVM unrolls loops of a known, small number of terms before it vectorises them, and then gathers from several rows at once.
 VECTORISED, UNROLLED = 16, 128  # terms: fewer are left to it, more it does not unroll
@@ -101,6 +103,7 @@ class _Module:
     """The functions of a text: one is the entry, the others are called by it and by one another, if defined before."""
 
     def __init__(self, definitions: Sequence[ast.FunctionDef], entry: str) -> None:
+        self.helpers: dict[str, ir.Function] = {}
         self.module = ir.Module(entry)
         self.module.triple = llvm.get_default_triple()
         self.functions: dict[str, tuple[ir.Function, ast.FunctionDef]] = {}
@@ -116,6 +119,27 @@ class _Module:
                 function.attributes.add("noinline")
             _Function(self, function, definition)
             self.functions[definition.name] = function, definition
+
+    def helper_function(self, helper: Helper) -> ir.Function:
+        """A function of its own that computes a helper."""
+        found = self.helpers.get(helper.name)
+        if found is None:
+            kind = ir.FunctionType(llvm_type(helper.result), [llvm_type(helper.dtype)] * helper.operands)
+            found = self.helpers[helper.name] = ir.Function(self.module, kind, f"helper_{helper.name}")
+            found.linkage = "internal"
+            for attribute in ("nounwind", "noinline", "readnone"):
+                found.attributes.add(attribute)
+            builder = ir.IRBuilder(found.append_basic_block("entry"))
+            builder.ret(helper.call(*(Traced(builder, a, helper.dtype) for a in found.args)).value)
+        return found
+
+
+def outlined_helpers(definition: ast.FunctionDef) -> set[str]:
+    """The helpers that are functions of their own: those that a kernel of scalars calls in many places."""
+    if ast.get_docstring(definition) != SCALARS:
+        return set()
+    calls = Counter(n.func.id for n in ast.walk(definition) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name))
+    return {name for name, count in calls.items() if count > OUTLINED and _helper(name) is not None}
 
 
 def parameter_kinds(definition: ast.FunctionDef) -> list[str]:
@@ -153,6 +177,7 @@ class _Function:
                 self.assign(name, Traced(self.builder, self.builder.sext(argument, I64), INT64))
             else:
                 self.assign(name, Traced(self.builder, argument, np.dtype(kind)))
+        self.outlined = outlined_helpers(definition)
         views = [n.func.id for n in ast.walk(definition) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
         count = sum(name.startswith(("buffer_", "scratch_")) for name in views)
         self.scopes = self._alias_scopes(min(count + 1, MAX_SCOPES))
@@ -456,7 +481,11 @@ class _Function:
         helper = _helper(name)
         if helper is None:
             raise Unsupported(f"the function {name}")
-        return helper.call(*(self.typed(a, helper.dtype) for a in arguments))
+        operands = [self.typed(a, helper.dtype) for a in arguments]
+        if name in self.outlined:
+            result = self.builder.call(self.owner.helper_function(helper), [a.value for a in operands])
+            return Traced(self.builder, result, helper.result)
+        return helper.call(*operands)
 
     def view(self, pointers: BufferValue, number: int, dtype: np.dtype) -> BufferValue:
         address = self.load(pointers, ir.Constant(I64, number)).value

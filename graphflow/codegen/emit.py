@@ -33,6 +33,7 @@ _NUMPY_NAMES = {
 }  # fmt: skip
 # Parameters are numbered, not named after the user's tensors, so that equal computations are one kernel.
 _PREFIX = {Role.INPUT: "in", Role.OUTPUT: "out", Role.INOUT: "inout", Role.SCRATCH: "scratch"}
+SCALARS = "One step after another: no loop over elements is to be vectorised."  # of kernels whose loops carry values
 _LINE = 110  # characters of one expression; longer ones become locals
 
 
@@ -586,7 +587,7 @@ class Emitter:
             body.append(f"errors = buffer_i64(buffers, {len(kernel.params)})")
         body += [f"d{k} = dims[{k}]" for k in range(len(self.dims))]
         body += self.regions[0].lines
-        return assemble(body)
+        return assemble(body, SCALARS if kernel.statements else "")
 
 
 class _Guard(Region):
@@ -606,9 +607,9 @@ def rounded(text: str, dtype: DType) -> str:
     return f"load_bf16(store_bf16({text}))" if dtype.name == "bfloat16" else text
 
 
-def assemble(body: Sequence[str]) -> str:
+def assemble(body: Sequence[str], docstring: str = "") -> str:
     """A whole source file: imports of what the body uses, then the function."""
-    text = "\n".join("    " + line for line in body)
+    text = "\n".join("    " + line for line in ([f'"""{docstring}"""'] if docstring else []) + [*body])
     names = scalar.helper_names(text)
     numpy_names = sorted(names & _NUMPY_NAMES)
     lines = []

@@ -16,6 +16,7 @@ from graphflow.codegen.emit import Emitter, Source
 from graphflow.codegen.library_values import LibraryValue
 from graphflow.codegen.pooling import POOLS, emit_pool
 from graphflow.codegen.scatter import emit_check, emit_scatter
+from graphflow.codegen.sequential import emit_sequential
 from graphflow.ir.scalar import Axis, as_index
 from graphflow.ir.tensor import Node, Tensor
 from graphflow.loop.ir import Kernel, Offset, Role
@@ -107,6 +108,7 @@ _EMITTERS: dict[str, Callable[[Kernel, Node], Source]] = {
     "matmul": emit_matmul,
     "check": emit_check,
     "scatter": emit_scatter,
+    "sequential": emit_sequential,
     **ATTENTION,
     **dict.fromkeys(PRODUCTS, emit_convolution),
     **dict.fromkeys(POOLS, emit_pool),

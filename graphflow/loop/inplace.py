@@ -6,7 +6,7 @@ is overwritten only when nothing that may fail is still to run.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from graphflow.ir.program import Program
@@ -15,6 +15,7 @@ from graphflow.ir.tensor import Tensor
 from graphflow.loop.inline import storage
 from graphflow.loop.ir import Buffer, Kernel, Offset, Role, Stage, Store, children, passes, replace_children, walk
 from graphflow.loop.library import update_scale
+from graphflow.loop.sequential import mapped
 
 
 def run_in_place(kernels: Sequence[Kernel], program: Program) -> list[Kernel]:
@@ -28,6 +29,7 @@ def run_in_place(kernels: Sequence[Kernel], program: Program) -> list[Kernel]:
     for k, kernel in enumerate(result):
         for b in kernel.params:
             first_use.setdefault(id(b), k)
+    moved: dict[int, Buffer] = {}
     last_failing = max((k for k, kernel in enumerate(result) if kernel.checks), default=-1)
     for k in range(len(result)):
         for output in [b for b, role in zip(result[k].params, result[k].roles, strict=True) if role is Role.OUTPUT]:
@@ -42,9 +44,23 @@ def run_in_place(kernels: Sequence[Kernel], program: Program) -> list[Kernel]:
                 if not reads_in_place(result[k], buffer, output):
                     continue
                 result = [_merge(kernel, output, buffer) for kernel in result]
+                moved[id(output)] = buffer
                 last_read[id(buffer)] = max(last_read[id(buffer)], last_read.pop(id(output)))
                 break
-    return result
+    return [with_buffers(kernel, moved) if kernel.statements and moved else kernel for kernel in result]
+
+
+def with_buffers(kernel: Kernel, moved: dict[int, Buffer]) -> Kernel:
+    """A kernel of statements on the buffers that took the places of others, by their identity."""
+
+    def target(buffer: Buffer) -> Buffer:
+        while id(buffer) in moved:
+            buffer = moved[id(buffer)]
+        return buffer
+
+    value = reloader(target)
+    store = lambda s: Store(target(s.buffer), value(s.offset), value(s.value))  # type: ignore[arg-type]  # noqa: E731
+    return replace(kernel, statements=tuple(mapped(block, value, store) for block in kernel.statements))
 
 
 def _inputs(kernel: Kernel) -> list[Buffer]:
@@ -136,19 +152,7 @@ def _merge(kernel: Kernel, output: Buffer, buffer: Buffer) -> Kernel:
 
 def _reload(kernel: Kernel, output: Buffer, buffer: Buffer) -> Kernel:
     """Loads of `output` are loads of `buffer`."""
-    done: dict[int, Expr] = {}
-
-    def moved(root: Expr) -> Expr:
-        for e in walk([root]):
-            if id(e) in done:
-                continue
-            parts = children(e)
-            new = tuple(done[id(p)] for p in parts)
-            out = e if all(a is b for a, b in zip(parts, new, strict=True)) else replace_children(e, new)
-            if isinstance(out, Load) and out.buffer is output:
-                out = Load(buffer, out.index, out.dtype)
-            done[id(e)] = out
-        return done[id(root)]
+    moved = reloader(lambda b: buffer if b is output else b)
 
     def store(s: Store) -> Store:
         return Store(s.buffer, moved(s.offset), moved(s.value))  # type: ignore[arg-type]
@@ -159,3 +163,22 @@ def _reload(kernel: Kernel, output: Buffer, buffer: Buffer) -> Kernel:
 
     stages = tuple(stage(st) for st in kernel.stages)
     return replace(kernel, stages=stages, finals=tuple(store(s) for s in kernel.finals))
+
+
+def reloader(target: Callable[[Buffer], Buffer]) -> Callable[[Expr], Expr]:
+    """The function that makes loads of a buffer loads of `target(buffer)`."""
+    done: dict[int, Expr] = {}
+
+    def moved(root: Expr) -> Expr:
+        for e in walk([root]):
+            if id(e) in done:
+                continue
+            parts = children(e)
+            new = tuple(done[id(p)] for p in parts)
+            out = e if all(a is b for a, b in zip(parts, new, strict=True)) else replace_children(e, new)
+            if isinstance(out, Load) and target(out.buffer) is not out.buffer:
+                out = Load(target(out.buffer), out.index, out.dtype)
+            done[id(e)] = out
+        return done[id(root)]
+
+    return moved

@@ -22,7 +22,7 @@ class FusionGroup:
     """The nodes that share a kernel."""
 
     number: int
-    kind: str  # "loop" or "library"
+    kind: str  # "loop", "library" or "control"
     shape: Shape  # the domain
     axes: tuple[int, ...] | None  # the domain's axes that its reductions reduce; None without reductions
     members: tuple[Node, ...]  # computed inside, operands first
@@ -125,6 +125,9 @@ class Kernel:
     operands: tuple[Buffer, ...] = ()  # of a library call: what it reads, then where it writes
     block: int = 0  # rows that go through each stage together, of "row" and "across"; 0: each row goes through all stages
     partials: tuple[tuple[Buffer, Const], ...] = ()  # of "across": buffers of a row per unit, and what they start with
+    statements: tuple[Any, ...] = ()  # of "sequential": see loop.sequential
+    locals: tuple[tuple[Buffer, int], ...] = ()  # of "sequential": arrays of so many elements on the machine's stack
+    work: float = 0.0  # operations of a unit, where they do not follow from the ops of the group
 
 
 def passes(stages: Sequence[Stage]) -> list[list[Stage]]:

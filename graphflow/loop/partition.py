@@ -111,7 +111,7 @@ class Partitioner:
             for tensor in node.inputs:
                 self.uses[tensor] = self.uses.get(tensor, 0) + 1
                 self.consumers.setdefault(tensor, []).append(node)
-            if node.op.access is Access.OPAQUE:
+            if node.op.access in (Access.OPAQUE, Access.CONTROL):
                 self.required.update(storage(t) for t in in_memory(node))
         for tensor in self.program.results:
             self.uses[tensor] = self.uses.get(tensor, 0) + 1
@@ -132,6 +132,10 @@ class Partitioner:
                 for tensor in in_memory(node):
                     self.need(tensor)
                 self.place_library(node)
+            case Access.CONTROL:
+                for tensor in node.inputs:
+                    self.need(tensor)
+                self.place_library(node, "control")
             case Access.REDUCTION:
                 self.place(node)
             case Access.MOVEMENT | Access.ELEMENTWISE:
@@ -229,9 +233,9 @@ class Partitioner:
         self.settle_operands(node, group)
         return group
 
-    def place_library(self, node: Node) -> None:
+    def place_library(self, node: Node, kind: str = "library") -> None:
         view = self.view_of_rows(node)
-        group = _Group(len(self.all), "library", node.type.shape if view is None else view.type.shape)
+        group = _Group(len(self.all), kind, node.type.shape if view is None else view.type.shape)
         group.root = node
         self.all.append(group)
         group.solids.append(node)
@@ -316,7 +320,7 @@ class Partitioner:
         return reason
 
     def join_reduction(self, node: Node, group: _Group) -> str | None:
-        if group.kind == "library":
+        if group.root is not None:
             return "library kernels are followed by elementwise ops only"
         operand = node.inputs[0]
         shape, axes = operand.type.shape, node.attrs["axis"]

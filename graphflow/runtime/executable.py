@@ -81,7 +81,7 @@ class Executable:
 
     def node(self, position: int) -> Node | None:
         """The node at a position of the captured program."""
-        return None if position == NOWHERE else self.built.nodes[position]
+        return None if position == NOWHERE else self.built.all_nodes[position]
 
     def slot_name(self, slot: Slot) -> str:
         """The name of the tensor in a buffer."""
@@ -210,7 +210,7 @@ def operands_of(node: Node) -> dict[str, Tensor]:
 def constraints_of(program: Program) -> tuple[tuple[Constraint, Node], ...]:
     """What a run must check of the sizes: every relation that the type rules of the captured program noted."""
     found: dict[object, tuple[Constraint, Node]] = {}
-    for node in program.nodes:
+    for node in program.all_nodes:
         for constraint in node.constraints:
             found.setdefault((constraint.kind, constraint.a, constraint.b), (constraint, node))
     return tuple(found.values())

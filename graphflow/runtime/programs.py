@@ -89,27 +89,34 @@ class _CanonicalForm:
         self.dims: dict[Dim, int] = {}
         self.handles: dict[int, int] = {}
         self.literals: dict[bytes, int] = {}
+        self.positions: dict[Any, int] = {}
 
     def parts(self) -> dict[str, str]:
         inputs = [t.node for t in self.program.inputs]
-        numbers = {node: k for k, node in enumerate(inputs)}
         types = [f"{node.op.name} {self.attribute(node.attributes)}" for node in inputs]
+        self.positions = {node: k for k, node in enumerate(self.program.all_nodes)}
+        operations, attributes = self.body(self.program)
+        return {"operations": _hash(operations), "attributes and constants": _hash(attributes), "types": _hash(types)}
+
+    def body(self, program: Program) -> tuple[list[Any], list[str]]:
+        """(ops with their wiring, attributes) of a program; those of the bodies of loops are among the attributes."""
+        numbers = {t.node: k for k, t in enumerate(program.inputs)}
         operations: list[Any] = []
         attributes: list[str] = []
-        for position, node in enumerate(self.program.nodes):
+        for node in program.nodes:
             if node in numbers:
                 continue
             numbers[node] = len(numbers)
             operations.append((node.op.name, [(numbers[t.node], t.index) for t in node.inputs]))
             if node.op.name == "constant":
-                self.literals.setdefault(node.attrs["value"].digest, position)
+                self.literals.setdefault(node.attrs["value"].digest, self.positions[node])
                 attributes.append(self.literal(node.attrs["value"]))
             elif node.attributes:
                 attributes.append(self.attribute(node.attributes))
         place = lambda t: (numbers[t.node], t.index)  # noqa: E731
-        operations.append([place(t) for t in self.program.outputs])
-        operations.append([(self.attribute(v.node.attributes), place(value)) for v, value in self.program.updates])
-        return {"operations": _hash(operations), "attributes and constants": _hash(attributes), "types": _hash(types)}
+        operations.append([place(t) for t in program.outputs])
+        operations.append([(self.attribute(v.node.attributes), place(value)) for v, value in program.updates])
+        return operations, attributes
 
     def attribute(self, value: Any) -> str:
         """The text of an attribute, with symbols and variables numbered."""
@@ -124,6 +131,9 @@ class _CanonicalForm:
                 return json.dumps(encode_size(value, self.dims, growing=True))
             case Literal():
                 return self.literal(value)
+            case Program():
+                types = [self.attribute(t.node.attributes) for t in value.inputs]
+                return repr((types, *self.body(value)))
         if hasattr(value, "initial_value"):  # a variable
             return f"variable {self.handles.setdefault(id(value), len(self.handles))}"
         raise Unstorable(repr(value))
@@ -196,7 +206,7 @@ def decode(text: dict[str, Any], blob: bytes, entry: Entry, program: Program) ->
     constants = []
     for item in text["constants"]:
         if isinstance(item, int):
-            constants.append(program.nodes[item].attrs["value"].array)
+            constants.append(program.all_nodes[item].attrs["value"].array)
             continue
         name, shape, start = item
         dtype = as_dtype(name).numpy

@@ -1,0 +1,155 @@
+"""Emission of kernels that are trees of statements: loops with registers, choices, sums (see `loop.sequential`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from graphflow.codegen import scalar
+from graphflow.codegen.emit import Emitter, Region, Source, _Guard
+from graphflow.ir.scalar import Accumulator, Check, Expr
+from graphflow.ir.tensor import Node
+from graphflow.loop.ir import Kernel, walk
+from graphflow.loop.sequential import Block, Choice, Fill, Let, Repeat, Statement, Sum, expressions
+
+
+def emit_sequential(kernel: Kernel, root: Node) -> Source:
+    """The source of a loop or branch on small values."""
+    return _Sequential(kernel).run()
+
+
+class _Sequential(Emitter):
+    """Writes statements; a register is a local that is assigned again in every step."""
+
+    def run(self) -> Source:
+        kernel = self.kernel
+        (block,) = kernel.statements
+        self.count_uses(expressions(block))
+        for k, (buffer, size) in enumerate(kernel.locals):
+            name = self.fresh("stack")
+            self.params[id(buffer)] = name
+            self.line(f"{name} = scratch_{scalar.SUFFIX[buffer.dtype.name]}({size}, {len(kernel.params) + 1 + k})")
+        with self.units():
+            self.block(block)
+        return Source(self.text(), tuple(self.dims), kernel.extent, kernel)
+
+    @contextmanager
+    def units(self) -> Iterator[None]:
+        """The loop over the lanes of a map; nothing around a single loop."""
+        if not self.kernel.rows:
+            yield
+            return
+        name = self.fresh("lane")
+        with self.loop(f"for {name} in range(begin, end):", self.kernel.rows, [name]):
+            yield
+
+    def block(self, block: Block) -> None:
+        for statement in block.statements:
+            self.statement(statement)
+
+    def statement(self, statement: Statement) -> None:
+        match statement:
+            case Let(target, value):
+                text = self.value(value, atom=False)
+                self.line(f"{self.name(target, 'value')} = {text}")
+            case Fill(axes, stores):
+                with self.nest(axes):
+                    self.stores(stores)
+            case Sum():
+                self.sum(statement)
+            case Choice():
+                self.choice(statement)
+            case Repeat():
+                self.repeat(statement)
+
+    def name(self, target: Accumulator, base: str, text: str | None = None) -> str:
+        """The local of a register, known from here on in the current loop."""
+        found = text or self.fresh(base)
+        self.accumulator_text[target.number] = found
+        self.accumulator_depth[target.number] = self.regions[-1].depth
+        self.depths.clear()
+        return found
+
+    def sum(self, statement: Sum) -> None:
+        for target, _, identity, _ in statement.terms:
+            self.line(f"{self.name(target, 'sum')} = {scalar.literal(identity.value, identity.dtype)}")
+        with self.nest(statement.axes):
+            values = [self.value(value) for _, _, _, value in statement.terms]
+            for (target, combine, _, _), value in zip(statement.terms, values, strict=True):
+                name = self.accumulator_text[target.number]
+                self.line(f"{name} = {self.combine(combine, target.dtype, name, value)}")
+
+    def choice(self, statement: Choice) -> None:
+        """An if statement, in which only the branch taken computes."""
+        condition = self.value(statement.condition)
+        names = [self.fresh("chosen") for _ in statement.results]
+        outer = self.regions[-1]
+        for head, block in ((f"if {condition}:", statement.then), ("else:", statement.otherwise)):
+            inner = Region(outer.depth)
+            self.regions.append(_Guard(inner, outer.depth))
+            self.depths.clear()
+            self.block(block)
+            texts = [self.value(result, atom=False) for result in block.results]
+            lines = self.regions.pop().lines
+            self.depths.clear()
+            lines = [*lines, *(f"{name} = {text}" for name, text in zip(names, texts, strict=True))]
+            outer.lines.append(head)
+            outer.lines.extend("    " + line for line in lines or ["pass"])
+        for target, name in zip(statement.results, names, strict=True):
+            self.name(target, "chosen", name)
+
+    def repeat(self, statement: Repeat) -> None:
+        """A loop: registers get their first values before it, their next ones at the end of each step."""
+        starts = [self.value(c.initial, atom=False) for c in statement.carried]
+        names = []
+        for start in starts:
+            names.append(self.fresh("state"))
+            self.line(f"{names[-1]} = {start}")
+        count = None if statement.count is None else self.value(statement.count)
+        step = self.fresh("t")
+        if statement.test is None:
+            with self.loop(f"for {step} in range({count}):", (statement.step,), [step]):
+                self.step(statement, names, step)
+        else:
+            self.line(f"{step} = 0")
+            with self.loop("while True:" if count is None else f"while {step} < {count}:", (statement.step,), [step]):
+                self.registers(statement, names)
+                block, test = statement.test
+                self.block(block)
+                self.line(f"if {self.value(test)}:")
+                self.line("    pass")
+                self.line("else:")
+                self.line("    break")
+                self.step(statement, names, step)
+                self.line(f"{step} = {step} + 1")
+        for c, name in zip(statement.carried, names, strict=True):
+            self.name(c.final, "state", name)
+        if statement.trips is not None:
+            self.name(statement.trips, "t", step)
+
+    def registers(self, statement: Repeat, names: Sequence[str]) -> None:
+        for c, name in zip(statement.carried, names, strict=True):
+            self.name(c.now, "state", name)
+
+    def step(self, statement: Repeat, names: Sequence[str], step: str) -> None:
+        """The body of a loop."""
+        if statement.test is None:
+            self.registers(statement, names)
+        self.block(statement.body)
+        following = [self.value(c.following, atom=False) for c in statement.carried]
+        temporary = [self.fresh("next") for _ in following]
+        for name, text in zip(temporary, following, strict=True):
+            self.line(f"{name} = {text}")
+        for fill in statement.late:
+            with self.nest(fill.axes):
+                self.stores(fill.stores)
+        for name, new in zip(names, temporary, strict=True):
+            self.line(f"{name} = {new}")
+        if self.kernel.checks and any(isinstance(e, Check) for e in walk(self.checked(statement))):
+            self.line("if errors[0] != 0:")
+            self.line(f"    errors[3] = {step} + 1")
+            self.line("    break")
+
+    def checked(self, statement: Repeat) -> list[Expr]:
+        found = [*expressions(statement.body), *(c.following for c in statement.carried)]
+        return [*found, *(e for fill in statement.late for s in fill.stores for e in (s.value, s.offset))]

@@ -1,0 +1,912 @@
+"""Loops and branches on small values as one kernel: carried values are registers, a body is inlined, element by element.
+
+The kernel is a tree of statements over scalar expressions. A loop without carried values is a map: its rows are the units of
+parallel work, so that each lane runs its own inner loops. What does not fit (a large body, a product of large matrices) is no
+kernel of this kind: `lower_sequential` returns None, and the loop becomes rows of the launch program.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from graphflow.ir.op import Access
+from graphflow.ir.program import Program
+from graphflow.ir.scalar import Accumulator, Axis, Call, Check, Const, Expr, Index, Load, Select, SizeValue, as_index, index_mul
+from graphflow.ir.tensor import Node, Tensor
+from graphflow.loop.inline import Inliner, storage
+from graphflow.loop.ir import Buffer, FusionGroup, Kernel, Offset, Role, Store, walk
+from graphflow.loop.lower import flat_offset, identity_of, rewriter
+from graphflow.ops.control import branch, loop
+from graphflow.ops.declare import broadcast_index
+from graphflow.ops.logic import cast_
+from graphflow.types import AnySize, DType, Shape, bool_, int64, product, static_size
+
+REGISTERS = 64  # elements of a carried value, or of a row, that are scalars of their own
+STATE = 640  # of all carried values together
+UNROLLED = 64  # terms of a sum that are written out; longer ones are loops
+MOST_VALUES = 12_000  # scalar operations of a kernel
+STACK_ELEMENTS = 4096  # of a stack of rows inside the kernel that is on the machine's stack
+WHILE_STEPS = 64  # of a loop whose steps only a run can tell, for the estimate of its work
+
+
+# --- statements -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Let:
+    """A value under a name."""
+
+    target: Accumulator
+    value: Expr
+
+
+@dataclass(frozen=True, eq=False)
+class Fill:
+    """Stores for all positions of some axes; of no axes, one of each."""
+
+    axes: tuple[Axis, ...]
+    stores: tuple[Store, ...]
+
+
+@dataclass(eq=False)
+class Sum:
+    """Reductions over the same axes in one pass: (result, what combines, identity, value)."""
+
+    axes: tuple[Axis, ...]
+    terms: list[tuple[Accumulator, str, Const, Expr]]
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """One of two blocks; each gives the results their values."""
+
+    condition: Expr
+    then: Block
+    otherwise: Block
+    results: tuple[Accumulator, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Carried:
+    """A register of a loop: what it is before the loop, in a step, for the next step, and after the loop."""
+
+    initial: Expr
+    now: Accumulator
+    following: Expr
+    final: Accumulator
+
+
+@dataclass(frozen=True, eq=False)
+class Repeat:
+    """A loop: `count` steps, or as long as `test` holds, `count` steps at most if there is a count."""
+
+    step: Axis
+    count: Expr | None
+    test: tuple[Block, Expr] | None
+    body: Block
+    carried: tuple[Carried, ...]
+    late: tuple[Fill, ...]  # stores to what the step reads: after everything else
+    trips: Accumulator | None  # the number of steps made
+    node: Node
+
+
+Statement = Let | Fill | Sum | Choice | Repeat
+
+
+@dataclass(eq=False)
+class Block:
+    """Statements in order, and the values its results have at its end."""
+
+    statements: list[Statement] = field(default_factory=list)
+    results: list[Expr] = field(default_factory=list)
+
+
+class TooLarge(Exception):
+    """What does not become one kernel."""
+
+
+def expressions(block: Block) -> list[Expr]:
+    """All expressions of a block."""
+    found: list[Expr] = list(block.results)
+    for statement in block.statements:
+        match statement:
+            case Let(_, value):
+                found.append(value)
+            case Fill(_, stores):
+                found += [e for s in stores for e in (s.value, s.offset)]
+            case Sum(_, terms):
+                found += [value for _, _, _, value in terms]
+            case Choice(condition, then, otherwise):
+                found += [condition, *expressions(then), *expressions(otherwise)]
+            case Repeat(_, count, test, body, carried, late):
+                found += [] if count is None else [count]
+                found += [] if test is None else [test[1], *expressions(test[0])]
+                found += expressions(body)
+                found += [e for c in carried for e in (c.initial, c.following)]
+                found += [e for fill in late for s in fill.stores for e in (s.value, s.offset)]
+    return found
+
+
+def stores_of(block: Block) -> list[Store]:
+    """All stores of a block."""
+    found: list[Store] = []
+    for statement in block.statements:
+        match statement:
+            case Fill(_, stores):
+                found += stores
+            case Choice(_, then, otherwise):
+                found += stores_of(then) + stores_of(otherwise)
+            case Repeat(_, _, test, body, _, late):
+                found += [] if test is None else stores_of(test[0])
+                found += stores_of(body) + [s for fill in late for s in fill.stores]
+    return found
+
+
+def mapped(block: Block, value: Callable[[Expr], Expr], store: Callable[[Store], Store]) -> Block:
+    """The block with other expressions and stores in the places of its own."""
+
+    def filled(fill: Fill) -> Fill:
+        return Fill(fill.axes, tuple(store(s) for s in fill.stores))
+
+    found: list[Statement] = []
+    for statement in block.statements:
+        match statement:
+            case Let(target, old):
+                found.append(Let(target, value(old)))
+            case Fill():
+                found.append(filled(statement))
+            case Sum(axes, terms):
+                found.append(Sum(axes, [(t, c, i, value(v)) for t, c, i, v in terms]))
+            case Choice(condition, then, otherwise, results):
+                parts = (mapped(then, value, store), mapped(otherwise, value, store))
+                found.append(Choice(value(condition), *parts, results))
+            case Repeat():
+                test = statement.test
+                found.append(
+                    replace(
+                        statement,
+                        count=None if statement.count is None else value(statement.count),
+                        test=None if test is None else (mapped(test[0], value, store), value(test[1])),
+                        body=mapped(statement.body, value, store),
+                        carried=tuple(
+                            replace(c, initial=value(c.initial), following=value(c.following)) for c in statement.carried
+                        ),
+                        late=tuple(filled(fill) for fill in statement.late),
+                    )
+                )
+    return Block(found, [value(e) for e in block.results])
+
+
+# --- values ---------------------------------------------------------------------------------------------------------------
+
+Read = Callable[[tuple[Expr, ...]], Expr]
+
+
+class _Values(Inliner):
+    """Reads elements; what an element rule leaves to constants is settled at once."""
+
+    def __init__(self, leaf: Callable[[Tensor, tuple[Expr, ...]], Expr | None], spend: Callable[[], None]) -> None:
+        super().__init__(leaf)
+        self.spend = spend
+        self._folded: dict[int, Expr] = {}
+        self._kept: list[Expr] = []
+
+    def element(self, node: Node, index: tuple[Expr, ...]) -> Expr:
+        self.spend()
+        if node.op.name == "matmul":
+            return product_element(self, node, index)
+        if node.op.name in ("scatter_add", "scatter_add_to"):
+            return scatter_element(self, node, index)
+        if node.op.access is Access.REDUCTION:
+            return reduced_element(self, node, index)
+        if node.op.access not in (Access.ELEMENTWISE, Access.MOVEMENT):
+            raise TooLarge(f"{node.op.name} is computed by a kernel of its own")
+        return self.fold(super().element(node, index))
+
+    def fold(self, expr: Expr) -> Expr:
+        """The expression without choices and index arithmetic that constants decide."""
+        found = self._folded.get(id(expr))
+        if found is None:
+            found = self._fold(expr)
+            self._folded[id(expr)] = found
+            self._kept += [expr, found]
+        return found
+
+    def _fold(self, expr: Expr) -> Expr:
+        match expr:
+            case Select(condition, then, otherwise):
+                decided = self.fold(condition)
+                if isinstance(decided, Const):
+                    return self.fold(then if decided.value else otherwise)
+                return Select(decided, self.fold(then), self.fold(otherwise))
+            case Call(fn, args, dtype) if dtype in (bool_, int64) and fn in _FOLDED:
+                parts = tuple(self.fold(a) for a in args)
+                if all(isinstance(p, Const) for p in parts):
+                    return Const(_FOLDED[fn](*(p.value for p in parts)), dtype)  # type: ignore[attr-defined]
+                if all(a is b for a, b in zip(parts, args, strict=True)):
+                    return expr
+                return Call(fn, parts, dtype)
+            case Check(Const(value), int(size)) if 0 <= value < size:
+                return expr.index
+        return expr
+
+
+_FOLDED: Mapping[str, Callable[..., Any]] = {
+    "less": lambda a, b: a < b,
+    "greater_equal": lambda a, b: a >= b,
+    "equal": lambda a, b: a == b,
+    "not_equal": lambda a, b: a != b,
+    "logical_and": lambda a, b: bool(a and b),
+    "index_add": lambda a, b: a + b,
+    "index_mul": lambda a, b: a * b,
+    "index_div": lambda a, b: a // b if b else 0,
+    "index_mod": lambda a, b: a % b if b else 0,
+}
+
+
+def sum_of(combine: str, terms: Sequence[Expr], dtype: DType) -> Expr:
+    """Terms combined in pairs, pairs of pairs, and so on."""
+    found = list(terms)
+    while len(found) > 1:
+        found = [
+            Call(combine, tuple(found[k : k + 2]), dtype) if k + 1 < len(found) else found[k] for k in range(0, len(found), 2)
+        ]
+    return found[0] if found else identity_of(combine, dtype)
+
+
+def product_element(values: _Values, node: Node, index: tuple[Expr, ...]) -> Expr:
+    """One element of a product of matrices, written out."""
+    a, b = node.inputs
+    ta, tb = node.attrs["transpose_a"], node.attrs["transpose_b"]
+    depth = a.shape[-2] if ta else a.shape[-1]
+    if not isinstance(depth, int) or depth > UNROLLED:
+        raise TooLarge("a product of large matrices")
+    batch, (i, j) = index[:-2], index[-2:]
+    of_a = broadcast_index(batch, a.shape[:-2], node.type.shape[:-2])
+    of_b = broadcast_index(batch, b.shape[:-2], node.type.shape[:-2])
+    dtype = node.type.dtype
+    terms = []
+    for number in range(depth):
+        k = Const(number, int64)
+        left = values.value(a, (*of_a, k, i) if ta else (*of_a, i, k))
+        right = values.value(b, (*of_b, j, k) if tb else (*of_b, k, j))
+        terms.append(Call("multiply", (left, right), dtype))
+    return sum_of("add", terms, dtype)
+
+
+def reduced_element(values: _Values, node: Node, index: tuple[Expr, ...]) -> Expr:
+    """One element of a reduction, written out."""
+    x = node.inputs[0]
+    axes = node.attrs["axis"]
+    sizes = [x.shape[a] for a in axes]
+    count = static_size(tuple(sizes))
+    if count is None or count > UNROLLED:
+        raise TooLarge("a long sum")
+    kept = list(index) if not node.attrs["keepdims"] else [i for a, i in enumerate(index) if a not in axes]
+    assert node.op.combine is not None
+    terms = []
+    for place in itertools.product(*(range(size) for size in sizes)):  # type: ignore[arg-type]
+        inner, outer = iter(place), iter(kept)
+        terms.append(values.value(x, tuple(as_index(next(inner)) if a in axes else next(outer) for a in range(x.rank))))
+    return sum_of(node.op.combine, terms, node.type.dtype)
+
+
+def scatter_element(values: _Values, node: Node, index: tuple[Expr, ...]) -> Expr:
+    """One element of a scatter of few rows: what is added where the index is that of the row."""
+    *base, indices, updates = node.inputs
+    count = static_size(indices.shape)
+    if count is None or count > 8:
+        raise TooLarge("a scatter of many rows")
+    dtype = node.type.dtype
+    total = values.value(base[0], index) if base else Const(0, dtype)
+    for place in itertools.product(*(range(size) for size in indices.shape)):  # type: ignore[arg-type]
+        at = tuple(as_index(k) for k in place)
+        row = row_index(values, node, indices, at)
+        here = Call("equal", (row, index[0]), bool_)
+        update = values.value(updates, (*at, *index[1:]))
+        total = Call("add", (total, Call("where", (here, update, Const(0, dtype)), dtype)), dtype)
+    return total
+
+
+def row_index(values: _Values, node: Node, indices: Tensor, at: tuple[Expr, ...]) -> Expr:
+    """The row that a scatter adds to, checked unless rows outside are dropped."""
+    row = Call("cast", (values.value(indices, at),), int64)
+    return row if node.attrs["drop"] else Check(row, node.type.shape[0], node, 0)
+
+
+# --- lowering --------------------------------------------------------------------------------------------------------------
+
+
+class _Lowering:
+    """One kernel under construction."""
+
+    def __init__(self, group: FusionGroup, buffers: Callable[[Tensor], Buffer], scratch: Callable[..., Buffer]) -> None:
+        self.group = group
+        self.buffers = buffers
+        self.make_scratch = scratch
+        self.numbers = itertools.count()
+        self.spent = 0
+        self.lane: Axis | None = None
+        self.locals: list[tuple[Buffer, int]] = []  # arrays on the machine's stack
+        self.scratches: list[Buffer] = []
+
+    def fresh(self, dtype: DType) -> Accumulator:
+        return Accumulator(next(self.numbers), dtype.compute)
+
+    def spend(self) -> None:
+        self.spent += 1
+        if self.spent > MOST_VALUES:
+            raise TooLarge(f"more than {MOST_VALUES} scalar operations")
+
+    def memory(self, name: str, dtype: DType, shape: Shape) -> tuple[Buffer, Expr | None]:
+        """(a buffer inside the kernel, where this lane's part begins): on the machine's stack if it is small."""
+        size = static_size(shape)
+        if size is not None and size <= STACK_ELEMENTS:
+            buffer = Buffer(name, dtype, max(1, size))
+            self.locals.append((buffer, max(1, size)))
+            return buffer, None
+        total = product(shape)
+        lanes = 1 if self.lane is None else self.lane.extent
+        buffer = self.make_scratch(name, dtype, total * lanes)
+        self.scratches.append(buffer)
+        return buffer, None if self.lane is None else index_mul(self.lane, total)
+
+
+@dataclass(frozen=True, eq=False)
+class _Place:
+    """Memory for the rows of a stack: a buffer, and the position of the stack in it."""
+
+    buffer: Buffer
+    base: tuple[tuple[Expr, AnySize], ...] = ()  # index expressions with the elements each step of them skips
+
+    def offset(self, index: Sequence[Expr], shape: Shape) -> Offset:
+        inner = flat_offset(tuple(index), shape)
+        terms = {id(e): (e, f) for e, f in inner.terms}
+        constant = inner.constant
+        for e, f in self.base:
+            if isinstance(e, Const | SizeValue):
+                constant = constant + (e.value if isinstance(e, Const) else e.size) * f
+            else:
+                terms[id(e)] = (e, terms.get(id(e), (e, 0))[1] + f)
+        return Offset(constant, tuple((e, f) for e, f in terms.values() if f != 0))
+
+
+class _Scope:
+    """The statements of one program, and how the elements of its tensors are read."""
+
+    def __init__(self, lowering: _Lowering, program: Program, given: Mapping[Tensor, Read]) -> None:
+        self.lowering = lowering
+        self.program = program
+        self.given: dict[Tensor, Read] = dict(given)
+        self.places: dict[Tensor, _Place] = {}  # where stacks that an inner loop makes are wanted
+        self.block = Block()
+        self.values = _Values(self.leaf, lowering.spend)
+
+    def leaf(self, tensor: Tensor, index: tuple[Expr, ...]) -> Expr | None:
+        read = self.given.get(tensor)
+        if read is not None:
+            return read(index)
+        if tensor.op.name == "constant":
+            return constant_element(self.lowering, tensor, index)
+        return None
+
+    def value(self, tensor: Tensor, index: Iterable[Index] = ()) -> Expr:
+        return self.values.value(tensor, tuple(as_index(i) for i in index))
+
+    def run(self) -> None:
+        """The statements of all nodes that are statements."""
+        for node in self.program.nodes:
+            if node.op is loop:
+                self.repeat(node)
+            elif node.op is branch:
+                self.choose(node)
+            elif node.op.access is Access.REDUCTION:
+                self.reduce(node, node.inputs[0].shape, node.attrs["axis"])
+            elif node.op.name == "matmul":
+                self.multiply(node)
+
+    # --- sums --------------------------------------------------------------------------------------------------------------
+
+    def reduce(self, node: Node, shape: Shape, reduced: tuple[int, ...]) -> None:
+        """A long reduction is a loop of its own, or a part of one over the same axes."""
+        count = static_size(tuple(shape[a] for a in reduced))
+        if count is not None and count <= UNROLLED:
+            return
+        kept = [shape[a] for a in range(len(shape)) if a not in reduced]
+        axes = self.axes_of([shape[a] for a in reduced])
+
+        def term(place: tuple[int, ...]) -> Expr:
+            inner, outer = iter(axes), iter(place)
+            return self.value(node.inputs[0], [next(inner) if a in reduced else next(outer) for a in range(len(shape))])
+
+        keep = node.attrs["keepdims"]
+        positions = [a for a in range(len(shape)) if a not in reduced]
+        assert node.op.combine is not None
+        self.sums(node, kept, axes, node.op.combine, term, lambda index: [index[a] for a in positions] if keep else list(index))
+
+    def multiply(self, node: Node) -> None:
+        """A product with a long inner axis: each element is a sum of its own, all in one pass."""
+        a, b = node.inputs
+        ta, tb = node.attrs["transpose_a"], node.attrs["transpose_b"]
+        depth = a.shape[-2] if ta else a.shape[-1]
+        size = static_size(node.type.shape)
+        if isinstance(depth, int) and depth <= UNROLLED:
+            return
+        if size is None or size > REGISTERS:
+            raise TooLarge("a product of large matrices")
+        axes = self.axes_of([depth])
+
+        def term(place: tuple[int, ...]) -> Expr:
+            index = tuple(as_index(k) for k in place)
+            of_a = broadcast_index(index[:-2], a.shape[:-2], node.type.shape[:-2])
+            of_b = broadcast_index(index[:-2], b.shape[:-2], node.type.shape[:-2])
+            i, j, k = index[-2], index[-1], axes[0]
+            left = self.value(a, (*of_a, k, i) if ta else (*of_a, i, k))
+            right = self.value(b, (*of_b, j, k) if tb else (*of_b, k, j))
+            return Call("multiply", (left, right), node.type.dtype)
+
+        self.sums(node, node.type.shape, axes, "add", term, list)
+
+    def axes_of(self, sizes: Sequence[AnySize]) -> tuple[Axis, ...]:
+        """Axes to sum over: those of the last loop over the same sizes, so that both may become one."""
+        for statement in reversed(self.block.statements):
+            if isinstance(statement, Sum) and [a.extent for a in statement.axes] == list(sizes):
+                return statement.axes
+        return tuple(Axis(f"i{k}", size) for k, size in enumerate(sizes))
+
+    def sums(
+        self, node: Node, kept: Sequence[AnySize], axes: tuple[Axis, ...], combine: str, term: Callable[[tuple[int, ...]], Expr],
+        place: Callable[[tuple[Expr, ...]], list[Expr]],
+    ) -> None:  # fmt: skip
+        size = static_size(tuple(kept))
+        if size is None or size > REGISTERS:
+            raise TooLarge("sums of many rows")
+        dtype = node.type.dtype.compute
+        registers: dict[tuple[int, ...], Expr] = {}
+        terms = []
+        for position in itertools.product(*(range(k) for k in kept)):  # type: ignore[arg-type]
+            result = self.lowering.fresh(dtype)
+            registers[position] = result
+            terms.append((result, combine, identity_of(combine, dtype), term(position)))
+        self.add_sum(axes, terms)
+        shape = tuple(kept)
+        read = register_reader(registers, shape)
+        self.given[node.output] = lambda index: read(tuple(place(index)))
+
+    def add_sum(self, axes: tuple[Axis, ...], terms: list[tuple[Accumulator, str, Const, Expr]]) -> None:
+        """Add to the last pass over these axes, if nothing since is read; else make a new one."""
+        statements = self.block.statements
+        for k, statement in enumerate(statements):
+            if isinstance(statement, Sum) and statement.axes is axes:
+                later = {id(t) for s in statements[k:] for t in targets(s)}
+                if not any(id(e) in later for e in walk([t[3] for t in terms])):
+                    statement.terms.extend(terms)
+                    return
+        own = tuple(Axis(a.name, a.extent) for a in axes)
+        swap = {id(a): b for a, b in zip(axes, own, strict=True)}
+        if any(isinstance(s, Sum) and s.axes is axes for s in statements):
+            moved = rewriter(swap)
+            terms = [(t, c, i, moved(v)) for t, c, i, v in terms]
+            axes = own
+        statements.append(Sum(axes, terms))
+
+    # --- branches ----------------------------------------------------------------------------------------------------------
+
+    def choose(self, node: Node) -> None:
+        """A chain of choices, with registers for the results."""
+        programs: Sequence[Program] = node.attrs["branches"]
+        index, *captured = node.inputs
+        results: list[dict[tuple[int, ...], Accumulator]] = []
+        for tensor in node.outputs:
+            results.append({place: self.lowering.fresh(tensor.dtype) for place in places_of(tensor.shape)})
+        targets_ = tuple(t for of_tensor in results for t in of_tensor.values())
+        blocks = []
+        for program in programs:
+            given = {p: self.reader(t) for p, t in zip(program.inputs, captured, strict=True)}
+            scope = _Scope(self.lowering, program, given)
+            scope.run()
+            scope.block.results = [scope.value(t, p) for t in program.outputs for p in places_of(t.shape)]
+            blocks.append(scope.block)
+        self.block.statements.append(self.choice(index, blocks, targets_))
+        for tensor, registers in zip(node.outputs, results, strict=True):
+            self.given[tensor] = register_reader(dict(registers), tensor.shape)
+
+    def choice(self, index: Tensor, blocks: list[Block], results: tuple[Accumulator, ...]) -> Choice:
+        if index.op is cast_ and index.inputs[0].dtype.is_bool and len(blocks) == 2:
+            return Choice(self.value(index.inputs[0]), blocks[1], blocks[0], results)
+        number = self.value(index)
+        otherwise = blocks[-1]
+        for k in reversed(range(len(blocks) - 1)):
+            here = Call("equal", (number, Const(k, index.dtype)), bool_)
+            made = Choice(here, blocks[k], otherwise, results)
+            if k == 0:
+                return made
+            otherwise = Block([made], list(results))
+        always = Const(True, bool_)
+        return Choice(always, blocks[0], blocks[0], results)
+
+    def reader(self, tensor: Tensor) -> Read:
+        return lambda index: self.values.value(tensor, index)
+
+    # --- loops -------------------------------------------------------------------------------------------------------------
+
+    def repeat(self, node: Node) -> None:
+        """A loop inside the kernel, and how its results are read."""
+        attrs = node.attrs
+        rows = attrs["length"]
+        carried = attrs["carried"]
+        places: list[_Place] = []
+        inner = attrs["body"].outputs[carried:]
+        for tensor, output in zip(inner, node.outputs[carried:-1], strict=True):
+            place = self.places.get(output)
+            if place is None:
+                buffer, base = self.lowering.memory("stack", tensor.dtype, (rows, *tensor.shape))
+                place = _Place(buffer, () if base is None else ((base, 1),))
+            places.append(place)
+            shape = output.shape
+
+            def read(index: tuple[Expr, ...], place: _Place = place, shape: Shape = shape, dtype: DType = output.dtype) -> Expr:
+                return Load(place.buffer, (place.offset(index, shape),), dtype)
+
+            self.given[output] = read
+        operands = [self.reader(t) for t in node.inputs]
+        finals, trips = lower_loop(self.lowering, self.block, node, operands, places)
+        for tensor, registers in zip(node.outputs, finals, strict=False):
+            self.given[tensor] = register_reader(dict(registers), tensor.shape)
+        self.given[node.outputs[-1]] = lambda index: trips
+
+
+def targets(statement: Statement) -> list[Expr]:
+    """The names that a statement gives values to."""
+    match statement:
+        case Let(target, _):
+            return [target]
+        case Sum(_, terms):
+            return [t for t, _, _, _ in terms]
+        case Choice(_, _, _, results):
+            return list(results)
+        case Repeat():
+            return [*(c.final for c in statement.carried), *([statement.trips] if statement.trips is not None else [])]
+        case _:
+            return []
+
+
+def places_of(shape: Shape) -> list[tuple[int, ...]]:
+    """All index tuples of a small shape."""
+    size = static_size(shape)
+    if size is None or size > REGISTERS:
+        raise TooLarge(f"a value of shape {list(shape)}")
+    return list(itertools.product(*(range(d) for d in shape)))  # type: ignore[arg-type]
+
+
+def register_reader(registers: Mapping[tuple[int, ...], Expr], shape: Shape) -> Read:
+    """Reads registers; at an index that only a run knows, by comparing it with all of them."""
+
+    def read(index: tuple[Expr, ...]) -> Expr:
+        if all(isinstance(i, Const) for i in index):
+            found = registers.get(tuple(i.value for i in index))  # type: ignore[attr-defined]
+            return found if found is not None else Const(0, next(iter(registers.values())).dtype)
+        result: Expr | None = None
+        for place, register in registers.items():
+            here: Expr | None = None
+            for i, k in zip(index, place, strict=True):
+                if isinstance(i, Const):
+                    if i.value != k:
+                        break
+                    continue
+                same = Call("equal", (i, Const(k, int64)), bool_)
+                here = same if here is None else Call("logical_and", (here, same), bool_)
+            else:
+                assert here is not None
+                result = register if result is None else Call("where", (here, register, result), register.dtype)
+        assert result is not None, f"no element of {list(shape)}"
+        return result
+
+    return read
+
+
+def constant_element(lowering: _Lowering, tensor: Tensor, index: tuple[Expr, ...]) -> Expr:
+    """An element of a constant: a number where the index is known, else read from memory."""
+    array = tensor.attrs["value"].array
+    if array.size and all(isinstance(i, Const) for i in index):
+        place = tuple(i.value for i in index)  # type: ignore[attr-defined]
+        if all(0 <= k < n for k, n in zip(place, array.shape, strict=True)):
+            return Const(array[place].item() if array.dtype.name != "bfloat16" else float(array[place]), tensor.dtype)
+        return Const(0, tensor.dtype)
+    return Load(lowering.buffers(tensor), (flat_offset(index, tensor.shape),), tensor.dtype)
+
+
+def lower_loop(
+    lowering: _Lowering, block: Block, node: Node, operands: Sequence[Read], places: Sequence[_Place],
+    memory: Mapping[int, Buffer] | None = None,
+) -> tuple[list[dict[tuple[int, ...], Expr]], Expr]:  # fmt: skip
+    """(registers of the final carried values, number of steps) of a loop, whose statement goes to the end of `block`.
+
+    `operands` read the loop's operands, `places` are where stacked results go, `memory` has the carried values that are too
+    large for registers: buffers that hold the initial value, then the next ones.
+    """
+    memory = memory or {}
+    attrs = node.attrs
+    body: Program = attrs["body"]
+    condition: Program | None = attrs["condition"]
+    carried, elements, counted = attrs["carried"], attrs["elements"], int(attrs["counted"])
+    length: AnySize | None = attrs["length"]
+    count: Expr | None = operands[0](()) if counted else None if length is None else as_index(length)
+    initial, stacks = operands[counted : counted + carried], operands[counted + carried : counted + carried + elements]
+    captured = operands[counted + carried + elements :]
+    step = Axis("t", length if length is not None else 1 << 62)
+    row: Expr = step
+    if attrs["reverse"]:
+        assert count is not None
+        row = count + index_mul(step, -1) + -1
+    given: dict[Tensor, Read] = {body.inputs[0]: lambda index: row}
+    registers: list[tuple[int, tuple[int, ...], Accumulator]] = []
+    state = body.inputs[1 : 1 + carried]
+    by_state: list[dict[tuple[int, ...], Accumulator]] = []
+    total = 0
+    for k, tensor in enumerate(state):
+        if tensor.dtype.name in ("float16", "bfloat16"):
+            raise TooLarge("16-bit floats are rounded in memory")
+        if k in memory:
+            given[tensor] = memory_reader(memory[k], tensor)
+            by_state.append({})
+            continue
+        own = {place: lowering.fresh(tensor.dtype) for place in places_of(tensor.shape)}
+        total += len(own)
+        by_state.append(own)
+        registers += [(k, place, r) for place, r in own.items()]
+        given[tensor] = register_reader(dict(own), tensor.shape)
+    if total > STATE:
+        raise TooLarge("many carried values")
+    for tensor, read in zip(body.inputs[1 + carried : 1 + carried + elements], stacks, strict=True):
+        given[tensor] = row_reader(read, row)
+    given.update(zip(body.inputs[1 + carried + elements :], captured, strict=True))
+    test = None
+    if condition is not None:
+        own_given: dict[Tensor, Read] = {condition.inputs[0]: lambda index: row}
+        own_given.update({c: given[b] for c, b in zip(condition.inputs[1 : 1 + carried], state, strict=True)})
+        own_given.update(zip(condition.inputs[1 + carried :], captured, strict=True))
+        asked = _Scope(lowering, condition, own_given)
+        asked.run()
+        test = asked.block, asked.value(condition.outputs[0])
+    scope = _Scope(lowering, body, given)
+    outputs = body.outputs[carried:]
+    for tensor, place in zip(outputs, places, strict=True):
+        if is_stack(tensor):
+            size = product(tensor.shape)
+            scope.places.setdefault(tensor, _Place(place.buffer, (*place.base, (row, size))))
+    scope.run()
+    for tensor, output, place in zip(outputs, node.outputs[carried:-1], places, strict=True):
+        if tensor in scope.places and scope.places[tensor].buffer is place.buffer:
+            continue  # the inner loop writes it there
+        scope.block.statements.append(fill(scope, tensor, place, (row,), output.shape))
+    late = [store for k, buffer in memory.items() for store in updates(scope, body.outputs[k], state[k], buffer)]
+    finals: list[dict[tuple[int, ...], Expr]] = [{} for _ in state]
+    items = []
+    for k, position, register in registers:
+        final = lowering.fresh(state[k].dtype)
+        finals[k][position] = final
+        start = initial[k](tuple(as_index(i) for i in position))
+        items.append(Carried(start, register, scope.value(body.outputs[k], position), final))
+    trips = lowering.fresh(int64) if condition is not None else None
+    block.statements.append(Repeat(step, count, test, scope.block, tuple(items), tuple(late), trips, node))
+    return finals, trips if trips is not None else count  # type: ignore[return-value]
+
+
+def is_stack(tensor: Tensor) -> bool:
+    """Is the tensor a stacked result of a loop?"""
+    return tensor.node.op is loop and tensor.node.attrs["carried"] <= tensor.index < len(tensor.node.outputs) - 1
+
+
+def row_reader(read: Read, row: Expr) -> Read:
+    return lambda index: read((row, *index))
+
+
+def memory_reader(buffer: Buffer, tensor: Tensor) -> Read:
+    return lambda index: Load(buffer, (flat_offset(index, tensor.shape),), tensor.dtype)
+
+
+def fill(scope: _Scope, tensor: Tensor, place: _Place, row: tuple[Expr, ...], shape: Shape) -> Fill:
+    """Stores of a row of a stack: of each element of a small one, else a loop."""
+    size = static_size(tensor.shape)
+    if size is not None and size <= REGISTERS:
+        stores = []
+        for position in itertools.product(*(range(d) for d in tensor.shape)):  # type: ignore[arg-type]
+            index = tuple(as_index(k) for k in position)
+            stores.append(Store(place.buffer, place.offset((*row, *index), shape), scope.value(tensor, index)))
+        return Fill((), tuple(stores))
+    axes = tuple(Axis(f"j{k}", d) for k, d in enumerate(tensor.shape))
+    return Fill(axes, (Store(place.buffer, place.offset((*row, *axes), shape), scope.value(tensor, axes)),))
+
+
+def updates(scope: _Scope, following: Tensor, state: Tensor, buffer: Buffer) -> list[Fill]:
+    """The stores that turn a carried value in memory into the next one: of the rows that a step adds to."""
+    if following is state:
+        return []
+    node = following.node
+    if node.op.name == "scatter_add_to":
+        base, indices, rows = node.inputs
+        return [*updates(scope, base, state, buffer), *added(scope, node, indices, rows, buffer)]
+    if node.op.name == "add":
+        for base, change in (node.inputs, node.inputs[::-1]):
+            if change.op.name == "scatter_add" and change.shape == following.shape:
+                indices, rows = change.inputs
+                return [*updates(scope, base, state, buffer), *added(scope, change.node, indices, rows, buffer)]
+    raise TooLarge(f"a large carried value is changed by {node.op.name}")
+
+
+def added(scope: _Scope, node: Node, indices: Tensor, rows: Tensor, buffer: Buffer) -> list[Fill]:
+    """Adds rows to those that the indices say, one after the other."""
+    if node.attrs["drop"]:
+        raise TooLarge("rows outside are dropped")
+    count = static_size(indices.shape)
+    if count is None or count > 8:
+        raise TooLarge("many rows are added in a step")
+    found = []
+    dtype = node.type.dtype
+    for place in itertools.product(*(range(d) for d in indices.shape)):  # type: ignore[arg-type]
+        at = tuple(as_index(k) for k in place)
+        row = scope.values.intern(row_index(scope.values, node, indices, at))
+        rest = node.type.shape[1:]
+        axes = tuple(Axis(f"j{k}", d) for k, d in enumerate(rest))
+        offset = flat_offset((row, *axes), node.type.shape)
+        old = Load(buffer, (offset,), dtype)
+        found.append(Fill(axes, (Store(buffer, offset, Call("add", (old, scope.value(rows, (*at, *axes))), dtype)),)))
+    return found
+
+
+# --- the kernel ------------------------------------------------------------------------------------------------------------
+
+
+def lower_sequential(
+    group: FusionGroup, buffers: Callable[[Tensor], Buffer], scratch: Callable[[str, DType, AnySize], Buffer]
+) -> Kernel | None:
+    """The kernel of a loop or a branch on small values; None where it is no such."""
+    node = group.root
+    assert node is not None
+    lowering = _Lowering(group, buffers, scratch)
+    extent: AnySize = 1
+    work = 0.0
+    try:
+        if node.op is branch:
+            block = branch_block(lowering, node)
+        elif node.attrs["carried"] == 0 and node.attrs["condition"] is None and not node.attrs["counted"]:
+            block, extent, work = lanes_block(lowering, node)
+        else:
+            block = loop_block(lowering, node)
+    except TooLarge:
+        return None
+    return make_kernel(lowering, block, extent, work)
+
+
+def operand_readers(lowering: _Lowering, node: Node) -> list[Read]:
+    def reader(tensor: Tensor) -> Read:
+        def read(index: tuple[Expr, ...]) -> Expr:
+            if tensor.op.name == "constant":
+                return constant_element(lowering, tensor, index)
+            return Load(lowering.buffers(storage(tensor)), (flat_offset(index, tensor.shape),), tensor.dtype)
+
+        return read
+
+    return [reader(t) for t in node.inputs]
+
+
+def needed(lowering: _Lowering, node: Node) -> list[Tensor]:
+    return [t for t in node.outputs if t in lowering.group.outputs]
+
+
+def destinations(lowering: _Lowering, node: Node, carried: int) -> list[_Place]:
+    """Where the stacked results of the kernel's loop go; to memory that nobody reads where nobody reads them."""
+    found = []
+    for tensor in node.outputs[carried:-1]:
+        if tensor in lowering.group.outputs:
+            found.append(_Place(lowering.buffers(tensor)))
+        else:
+            found.append(_Place(lowering.make_scratch("unread", tensor.dtype, tensor.type.size)))
+    return found
+
+
+def loop_block(lowering: _Lowering, node: Node) -> Block:
+    """A loop alone: its final values are stored after it."""
+    block = Block()
+    operands = operand_readers(lowering, node)
+    carried, counted = node.attrs["carried"], int(node.attrs["counted"])
+    memory: dict[int, Buffer] = {}
+    for k, tensor in enumerate(node.outputs[:carried]):
+        size = static_size(tensor.shape)
+        if size is None or size > REGISTERS:
+            in_use = tensor in lowering.group.outputs
+            memory[k] = lowering.buffers(tensor) if in_use else lowering.make_scratch("state", tensor.dtype, tensor.type.size)
+            axis = Axis("i0", tensor.type.size)
+            start = node.inputs[counted + k]
+            value = Load(lowering.buffers(storage(start)), (Offset(0, ((axis, 1),)),), tensor.dtype)
+            block.statements.append(Fill((axis,), (Store(memory[k], Offset(0, ((axis, 1),)), value),)))
+    finals, trips = lower_loop(lowering, block, node, operands, destinations(lowering, node, carried), memory)
+    for k, tensor in enumerate(node.outputs[:carried]):
+        if tensor in lowering.group.outputs and k not in memory:
+            stores = [
+                Store(lowering.buffers(tensor), flat_offset(tuple(as_index(i) for i in place), tensor.shape), final)
+                for place, final in finals[k].items()
+            ]
+            block.statements.append(Fill((), tuple(stores)))
+    if node.outputs[-1] in lowering.group.outputs:
+        block.statements.append(Fill((), (Store(lowering.buffers(node.outputs[-1]), Offset(0, ()), trips),)))
+    return block
+
+
+def lanes_block(lowering: _Lowering, node: Node) -> tuple[Block, AnySize, float]:
+    """(the statements of one lane, number of lanes, operations of a lane) of a loop without carried values."""
+    attrs = node.attrs
+    body: Program = attrs["body"]
+    lane = Axis("lane", attrs["length"])
+    lowering.lane = lane
+    operands = operand_readers(lowering, node)
+    given: dict[Tensor, Read] = {body.inputs[0]: lambda index: lane}
+    elements = attrs["elements"]
+    for tensor, read in zip(body.inputs[1 : 1 + elements], operands[:elements], strict=True):
+        given[tensor] = row_reader(read, lane)
+    given.update(zip(body.inputs[1 + elements :], operands[elements:], strict=True))
+    scope = _Scope(lowering, body, given)
+    places = destinations(lowering, node, 0)
+    for tensor, place in zip(body.outputs, places, strict=True):
+        if is_stack(tensor):
+            scope.places.setdefault(tensor, _Place(place.buffer, ((lane, product(tensor.shape)),)))
+    scope.run()
+    for tensor, output, place in zip(body.outputs, node.outputs[:-1], places, strict=True):
+        if tensor in scope.places and scope.places[tensor].buffer is place.buffer:
+            continue
+        scope.block.statements.append(fill(scope, tensor, place, (lane,), output.shape))
+    if node.outputs[-1] in lowering.group.outputs:
+        raise TooLarge("the number of lanes is asked for")
+    return scope.block, attrs["length"], operations(body)
+
+
+def branch_block(lowering: _Lowering, node: Node) -> Block:
+    """A branch alone: its results are stored after it."""
+    names = dict(zip(node.inputs, operand_readers(lowering, node), strict=True))
+    scope = _Scope(lowering, Program(node.inputs, node.outputs, (), "branch"), names)
+    scope.choose(node)
+    for tensor in needed(lowering, node):
+        scope.block.statements.append(fill(scope, tensor, _Place(lowering.buffers(tensor)), (), tensor.shape))
+    return scope.block
+
+
+def operations(program: Program) -> float:
+    """A guess at the scalar operations of one run of a program."""
+    total = 0.0
+    for node in program.nodes:
+        if node.op is loop:
+            length = node.attrs["length"]
+            steps = length if isinstance(length, int) and node.attrs["condition"] is None else WHILE_STEPS
+            total += steps * operations(node.attrs["body"])
+        elif node.op is branch:
+            total += max(operations(p) for p in node.attrs["branches"])
+        else:
+            size = max((static_size(t.shape) or 256) for t in node.outputs) if node.outputs else 1
+            if node.inputs and node.op.access is Access.REDUCTION:
+                size = static_size(node.inputs[0].shape) or 256
+            total += size * node.op.cost
+    return total
+
+
+def make_kernel(lowering: _Lowering, block: Block, extent: AnySize, work: float) -> Kernel:
+    """The kernel with its buffers collected: those read, then those written."""
+    group = lowering.group
+    roots = expressions(block)
+    stores = stores_of(block)
+    own = {id(b) for b, _ in lowering.locals}
+    exprs = walk(roots)
+    written = {id(s.buffer): s.buffer for s in stores if id(s.buffer) not in own}
+    read = {id(e.buffer): e.buffer for e in exprs if isinstance(e, Load) and id(e.buffer) not in own}
+    params = [b for k, b in read.items() if k not in written] + list(written.values())
+    scratches = {id(b) for b in lowering.scratches}
+    roles = [Role.SCRATCH if id(b) in scratches else Role.OUTPUT if id(b) in written else Role.INPUT for b in params]
+    checks = tuple({id(e.site): e.site for e in exprs if isinstance(e, Check)}.values())
+    rows = () if lowering.lane is None else (lowering.lane,)
+    return Kernel(
+        group.name, "sequential", tuple(params), tuple(roles), rows, (), (), (), (), extent, group, checks=checks,
+        operands=tuple(params), statements=(block,), locals=tuple(lowering.locals), work=work,
+    )  # fmt: skip
