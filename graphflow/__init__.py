@@ -47,6 +47,7 @@ from graphflow.ops.array import (
     range_ as range,
 )
 from graphflow.ops.control import case, cond, foldl, foldr, map_fn, scan, switch_case, vmap, while_loop
+from graphflow.ops.custom_gradient import custom_gradient
 from graphflow.ops.indexing import gather, one_hot
 from graphflow.ops.linalg import einsum, matmul, tensordot
 from graphflow.ops.logic import (
@@ -263,6 +264,7 @@ __all__ = [
     "copysign",
     "cos",
     "cosh",
+    "custom_gradient",
     "digamma",
     "divide",
     "einsum",

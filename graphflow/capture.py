@@ -1,7 +1,7 @@
 """Capture: from what a caller fetches and feeds to a closed `Program`.
 
 Updates become pairs of a variable and its next value; reads after an update become that value; a fed tensor becomes an
-input. After capture there are no control dependencies.
+input. After capture there are no control dependencies, and no gradients that somebody stated.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from graphflow.ir.graph import Graph, derived_from, scratch
 from graphflow.ir.op import bind_attributes
 from graphflow.ir.order import dependencies_first
-from graphflow.ir.program import Program, attribute_dims, program_dims, rebuild
+from graphflow.ir.program import Program, attribute_dims, program_dims
 from graphflow.ir.tensor import Node, Tensor
 from graphflow.ops import source
 from graphflow.ops.arithmetic import add, subtract
+from graphflow.ops.custom_gradient import passing
 from graphflow.types import dims_of
 
 UPDATES = {"assign": None, "assign_add": add, "assign_sub": subtract}
@@ -29,6 +30,7 @@ def capture(
     updates = sorted((n for n in order if n.op.name in UPDATES), key=lambda n: n.number)
     before = earlier_updates(order, updates)
     stand_in: dict[Tensor, Tensor] = {}
+    in_bodies: dict[Tensor, Tensor] = {}  # what became of the tensors of the bodies of loops and branches
     current: dict[object, list[tuple[Node, Tensor]]] = {}  # per variable: each update so far and the value after it
     with scratch() as graph_of_pass:
         for tensor in feeds:
@@ -53,7 +55,8 @@ def capture(
                 done = [v for n, v in current.get(variable.attrs.get("handle"), []) if n in before[node]]
                 stand_in[node.output] = done[-1] if done else stand_in[variable]
                 continue
-            stand_in.update(zip(node.outputs, rebuild(node, tuple(stand_in[t] for t in node.inputs)), strict=True))
+            found = passing(node, tuple(stand_in[t] for t in node.inputs), in_bodies)
+            stand_in.update(zip(node.outputs, found, strict=True))
     outputs = tuple(stand_in[t] for t in fetches)
     pairs = tuple((handle.value, history[-1][1]) for handle, history in current.items())  # type: ignore[attr-defined]
     program = Program((), outputs, pairs, name)

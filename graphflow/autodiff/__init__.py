@@ -1,6 +1,6 @@
 """Reverse-mode differentiation of graphs."""
 
-from graphflow.autodiff import control  # the gradients of loops and branches
+from graphflow.autodiff import control, custom_gradient  # the gradients of loops and branches, and stated ones
 from graphflow.autodiff.gradients import gradients
 
-__all__ = ["control", "gradients"]
+__all__ = ["control", "custom_gradient", "gradients"]
