@@ -67,6 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     frameworks = ["graphflow", *[name for name in FRAMEWORKS if name in chosen.peers]]
     python = {name: sys.executable if name == "graphflow" else chosen.peers_python for name in frameworks}
     settings = Settings(chosen.seconds, chosen.threads, not chosen.no_start_up, chosen.timeout, python)
+    run_module("compileall", "-q", "graphflow", "tests/benchmarks")  # an installer does so for graphflow and the peers
     floor = measure_floor(settings.threads)
     about = machine()
     console.print(

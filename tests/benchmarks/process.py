@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-DROPPED = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")  # development machines set them, users' do not
+# Development machines set them, users' do not. Without bytecode a process compiles all of graphflow's source, 0.2 s, but none of
+# the peers', whose bytecode was written when they were installed.
+DROPPED = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "PYTHONDONTWRITEBYTECODE")
 CAN_STOP = hasattr(signal, "SIGSTOP")
 
 
