@@ -11,11 +11,12 @@ from typing import Any
 
 from graphflow.codegen import cache
 from graphflow.codegen.history import Event
+from graphflow.codegen.library_values import LIBRARY_VALUES, LibraryValue
 from graphflow.ir.graph import Graph
 from graphflow.ir.program import Program
 from graphflow.options import Options
 from graphflow.options import current as current_options
-from graphflow.runtime import programs
+from graphflow.runtime import blas, native, programs
 from graphflow.runtime.executable import Executable
 from graphflow.runtime.launch import NOWHERE, LaunchProgram
 
@@ -49,14 +50,17 @@ def _look_up(program: Program, options: Options, stages: Callable[[], Any]) -> t
             launches = None
     if launches is None:
         outcome = "made"
+        native.begin_driver()  # most programs that are compiled are the first of their process
         sources = stages().sources
         launches = import_module("graphflow.link").link(stages(), program)
-        addresses = [
-            cache.load(
-                source.text, f"group {source.kernel.group.number}: {source.kernel.name}, {described(program, launch.node)}"
-            )
+        begin_products(launches)
+        kernels = [
+            (source.text, f"group {source.kernel.group.number}: {source.kernel.name}, {described(program, launch.node)}")
             for source, launch in zip(sources, launches.launches, strict=True)
         ]
+        for text, what in kernels:
+            cache.begin(text, what)
+        addresses = [cache.load(text, what) for text, what in kernels]
         if entry is not None:
             programs.store(entry, launches)
     if entry is not None:
@@ -65,6 +69,14 @@ def _look_up(program: Program, options: Options, stages: Callable[[], Any]) -> t
         seconds = time.perf_counter() - started
         cache.record(Event("program", entry.name, what, outcome, seconds, entry.path.parent, entry.parts, problem))
     return launches, addresses
+
+
+def begin_products(launches: LaunchProgram) -> None:
+    """Let the matrix products that kernels call be compiled; which ones, where that is known before the sizes of a run are."""
+    numbers = {size for launch in launches.launches for size in launch.dims if isinstance(size, LibraryValue)}
+    for number in sorted(numbers, key=str):
+        if number.name not in LIBRARY_VALUES:
+            blas.begin(number.name, *number.args)
 
 
 def described(program: Program, position: int) -> str:

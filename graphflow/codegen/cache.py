@@ -19,11 +19,16 @@ from functools import lru_cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from graphflow.codegen.files import seal, unseal, write_whole
 from graphflow.codegen.history import DESCRIPTION, Event, events, explain
+from graphflow.codegen.jobs import Job
+from graphflow.codegen.jobs import begin as begin_job
 from graphflow.options import current as current_options
+
+if TYPE_CHECKING:
+    from graphflow.codegen.backend import ObjectCode
 
 __all__ = ["CacheStats", "clear", "explain", "folder", "load", "source_path", "stats"]
 
@@ -32,7 +37,7 @@ _MAGIC = b"graphflow object 2\n"
 _HELPERS = (
     *("tracing.py", "vector_math.py", "special_math.py", "integer_math.py", "bits.py"),
     *("direct.py", "blocks.py", "listed_blocks.py", "compile.py", "numba_helpers.py", "intrinsics.py", "helpers.py"),
-    *("accuracy.py", "objects.py"),
+    *("accuracy.py", "backend.py", "objects.py"),
 )
 
 
@@ -53,7 +58,8 @@ class CacheStats:
 @dataclass
 class _Cache:
     lock: threading.RLock = field(default_factory=threading.RLock)
-    addresses: dict[tuple[str, str], int] = field(default_factory=dict)
+    addresses: dict[tuple[str, str], int] = field(default_factory=dict)  # by folder and key
+    making: dict[tuple[str, str], _Making] = field(default_factory=dict)
     stats: CacheStats = field(default_factory=CacheStats)
 
 
@@ -171,19 +177,61 @@ def source_path(text: str) -> Path:
 # --- kernels ----------------------------------------------------------------------------------------------------------------
 
 
+@dataclass
+class _Making:
+    """A kernel that the cache does not have, on its way through the compiler."""
+
+    name: str
+    place: Path
+    described: str
+    source: str
+    path: str
+    problem: str | None  # with a file that was there
+    job: Job | None = None  # None: numba compiles it, when it is asked for
+    seconds: float = 0.0
+
+    def compiled(self) -> tuple[ObjectCode, str]:
+        """(object code, symbol): straight through LLVM where the source allows it, by numba where not."""
+        if self.job is not None:
+            code, symbol, seconds = self.job.result()
+            self.seconds += seconds
+            if code is not None:
+                return code, symbol
+        started = time.perf_counter()
+        numba = import_module("graphflow.codegen.compile")
+        code, symbol = numba.compile_source(self.source, self.name, self.path, self.described)
+        self.seconds += time.perf_counter() - started
+        return import_module("graphflow.codegen.backend").ObjectCode(code, _objects().is_self_contained(code)), symbol
+
+
 def load(text: str, described: str = "a kernel", compiler: str = "") -> int:
     """The address of the native code of `text`, whose entry is the function `kernel`; `described` names it in errors.
 
     `compiler` is "direct" for texts that only our own compiler knows, whatever the options say; "assembly" for LLVM assembly.
     """
     key, place = source_key(text), folder()
-    found = _cache.addresses.get((str(place), key))
-    if found is not None:
-        record(Event("kernel", f"k_{key}", described, "memory", 0.0, place, {}))
-        return found
     with _cache.lock:
-        address, problem = _find(key, place, described)
-        return _make(text, f"k_{key}", place, described, compiler, problem) if address is None else address
+        making = _cache.making.get((str(place), key))
+        if making is None:
+            address, problem = _find(key, place, described)
+            if address is not None:
+                return address
+            making = _begin(text, key, place, described, compiler, problem)
+    try:
+        code, symbol = making.compiled()
+        with _cache.lock:
+            return _cache.addresses.get((str(place), key)) or _finish(making, key, code, symbol)
+    finally:
+        _cache.making.pop((str(place), key), None)
+
+
+def begin(text: str, described: str = "a kernel", compiler: str = "") -> None:
+    """Let a kernel that the cache does not have be compiled, while the caller goes on; `load` takes the same text."""
+    key, place = source_key(text), folder()
+    with _cache.lock:
+        known = (str(place), key) in _cache.addresses or (str(place), key) in _cache.making
+        if not known and not (place / f"k_{key}.o").exists():
+            _begin(text, key, place, described, compiler, None)
 
 
 def find(key: str, described: str = "a kernel") -> int | None:
@@ -209,37 +257,56 @@ def _find(key: str, place: Path, described: str) -> tuple[int | None, str | None
     return address, None
 
 
-def _make(text: str, name: str, place: Path, described: str, compiler: str, problem: str | None) -> int:
+def _begin(text: str, key: str, place: Path, described: str, compiler: str, problem: str | None) -> _Making:
+    """Write down a kernel's source and give what the front end makes of it to LLVM."""
     started = time.perf_counter()
+    name = f"k_{key}"
     source = text.replace("def kernel(", f"def {name}(").replace("@kernel(", f"@{name}(")
     path = write_whole(place / (f"{name}.ll" if compiler == "assembly" else f"{name}.py"), source.encode())
-    code, symbol = _compile(source, name, str(path), described, compiler)
-    together = _objects().is_self_contained(code)
-    write_whole(place / f"{name}.o", seal(_MAGIC, f"{symbol} {together:d}\n".encode() + code))
-    describe_folder(place)
-    address = _cache.addresses[str(place), name.removeprefix("k_")] = _objects().add_object(code, symbol, together)
-    seconds = time.perf_counter() - started
-    record(
-        Event(
-            "kernel", name, described, "made", seconds, place, {**environment(), "compiler": current_options().compiler}, problem
-        )
-    )
-    return address
+    making = _Making(name, place, described, source, str(path), problem)
+    if compiler or current_options().compiler == "llvm":
+        making.job = _job(source, name, compiler)
+    making.seconds = time.perf_counter() - started
+    _cache.making[str(place), key] = making
+    return making
 
 
-def _compile(source: str, name: str, path: str, described: str, compiler: str) -> tuple[bytes, str]:
-    """(object code, symbol): straight through LLVM where the source allows it, by numba where not."""
-    direct = import_module("graphflow.codegen.direct")
-    if compiler == "assembly":
-        return direct.compile_assembly(source, name)
-    if compiler == "direct":
-        return direct.compile_source(source, name)
-    if current_options().compiler == "llvm":
+def _job(source: str, name: str, compiler: str) -> Job | None:
+    """The job of LLVM: (object code or None, symbol, seconds); None where our compiler does not know the source."""
+    backend, direct = import_module("graphflow.codegen.backend"), import_module("graphflow.codegen.direct")
+    symbol = name if compiler == "assembly" else f"entry_{name}"
+    try:
+        compilation = backend.Compilation(source if compiler == "assembly" else direct.assembly(source, name))
+    except direct.Unsupported:
+        if compiler == "direct":
+            raise
+        return None
+
+    def work() -> tuple[ObjectCode | None, str, float]:
+        started = time.perf_counter()
         try:
-            return direct.compile_source(source, name)
-        except direct.Unsupported:
-            pass
-    return import_module("graphflow.codegen.compile").compile_source(source, name, path, described)
+            code = compilation.run()
+        except backend.MissingFunction:
+            if compiler:
+                raise
+            code = None
+        return code, symbol, time.perf_counter() - started
+
+    return begin_job(work)
+
+
+def _finish(making: _Making, key: str, code: ObjectCode, symbol: str) -> int:
+    """Store object code and link it into this process: its address."""
+    started = time.perf_counter()
+    place = making.place
+    head = f"{symbol} {code.together:d}\n".encode()
+    write_whole(place / f"{making.name}.o", seal(_MAGIC, head + code.code))
+    describe_folder(place)
+    address = _cache.addresses[str(place), key] = _objects().add_object(code.code, symbol, code.together)
+    seconds = making.seconds + time.perf_counter() - started
+    parts = {**environment(), "compiler": current_options().compiler}
+    record(Event("kernel", making.name, making.described, "made", seconds, place, parts, making.problem))
+    return address
 
 
 def clear(everything: bool = False) -> int:

@@ -1,4 +1,4 @@
-"""Source text to object code straight through LLVM: a compiler for the small Python that kernels are written in.
+"""Source text to LLVM assembly: a compiler for the small Python that kernels are written in.
 
 A kernel is assignments of typed scalars, `for ... in range(...)`, `while`, `if`, loads and stores, and calls of the helpers;
 there is nothing to infer, so a pass over the syntax tree emits it. numba compiles the same text (`codegen.compile`), and does
@@ -14,7 +14,7 @@ from __future__ import annotations
 import ast
 from collections import Counter
 from collections.abc import Callable, Sequence
-from functools import cache, lru_cache
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -26,7 +26,6 @@ from graphflow.codegen.accuracy import ULP_BOUNDS
 from graphflow.codegen.blocks import Block, LoopName, Property
 from graphflow.codegen.emit import SCALARS, helper_modules
 from graphflow.codegen.listed_blocks import ListedBlock
-from graphflow.codegen.objects import c_library, host_features, is_self_contained, near_addresses
 from graphflow.codegen.tracing import HELPERS, Helper, Traced, boolean, convert, llvm_type, select
 
 FLAGS = ("reassoc", "contract")
@@ -685,61 +684,10 @@ def _helper(name: str) -> Helper | None:
     return None
 
 
-# --- from IR to object code -------------------------------------------------------------------------------------------------
+# --- the whole text ---------------------------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=2)
-def _machine(near: bool) -> llvm.TargetMachine:
-    """The host; `near` for code that reaches its constants by 32-bit distances."""
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    static = llvm.get_default_triple().startswith("x86_64")
-    return llvm.Target.from_default_triple().create_target_machine(
-        cpu=llvm.get_host_cpu_name(), features=host_features(), opt=3, jit=True,
-        reloc="pic" if near else "static" if static else "default", codemodel="small" if near else "jitdefault",
-    )  # fmt: skip
-
-
-def optimized_module(text: str, name: str) -> llvm.ModuleRef:
-    """The LLVM module of the function `name` in `text`, through LLVM's pipeline."""
+def assembly(text: str, name: str) -> str:
+    """LLVM assembly of the function `name` in `text`; Unsupported where it holds what this compiler does not know."""
     definitions = [node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)]
-    return _optimized(str(_Module(definitions, name).module))
-
-
-def _optimized(assembly: str) -> llvm.ModuleRef:
-    module = llvm.parse_assembly(assembly)
-    module.verify()
-    written_out = "block_head" in assembly  # register blocks are vectors already
-    tuning = llvm.create_pipeline_tuning_options(speed_level=1 if written_out else 3)
-    tuning.loop_vectorization = tuning.slp_vectorization = tuning.loop_interleaving = tuning.loop_unrolling = not written_out
-    passes = llvm.create_pass_builder(_machine(near_addresses()), tuning)
-    passes.getModulePassManager().run(module, passes)
-    return module
-
-
-def compile_source(text: str, name: str) -> tuple[bytes, str]:
-    """(object code, symbol) of the function `name` in `text`; Unsupported where it holds what this compiler does not know."""
-    module = optimized_module(text, name)
-    missing = [
-        f.name
-        for f in module.functions
-        if f.is_declaration and not f.name.startswith("llvm.") and not hasattr(c_library(), f.name)
-    ]
-    if missing:
-        raise Unsupported(f"calls of {', '.join(missing)}")
-    return _object_code(module, lambda: optimized_module(text, name)), f"entry_{name}"
-
-
-def compile_assembly(text: str, name: str) -> tuple[bytes, str]:
-    """(object code, symbol) of the function `name` in LLVM assembly."""
-    return _object_code(_optimized(text), lambda: _optimized(text)), name
-
-
-def _object_code(module: llvm.ModuleRef, again: Callable[[], llvm.ModuleRef]) -> bytes:
-    """Object code of a module. What calls functions elsewhere (memset) takes long addresses: emitting uses a module up."""
-    if near_addresses():
-        code = _machine(True).emit_object(module)
-        if is_self_contained(code):
-            return code
-        module = again()
-    return _machine(False).emit_object(module)
+    return str(_Module(definitions, name).module)

@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from graphflow.codegen.cache import load
+from graphflow.codegen import cache as kernels
 from graphflow.codegen.library_values import product_of
+from graphflow.types import AnySize
 
 
 def _library_path() -> Path | None:
@@ -81,7 +82,20 @@ def library_gemm(suffix: str) -> int:
 @cache
 def own_product(entry: str, suffix: str) -> int:
     """The address of a function of `runtime.product` or `runtime.listed_product`, compiled for a dtype and this machine."""
-    return load(product_source(entry, suffix), f"the matrix product {entry}_{suffix}", compiler="direct")
+    return kernels.load(product_source(entry, suffix), f"the matrix product {entry}_{suffix}", compiler="direct")
+
+
+def begin(name: str, *sizes: AnySize) -> None:
+    """Let what `function_address` will load be compiled, while the caller goes on; unless it may be the library's."""
+    entry, suffix = name.split("_")
+    known = [size for size in sizes if isinstance(size, int)]
+    if entry != "gemm" or (len(known) == len(sizes) and product_of(*known) == "own"):
+        _begin_own(entry, suffix)
+
+
+@cache  # once in a process
+def _begin_own(entry: str, suffix: str) -> None:
+    kernels.begin(product_source(entry, suffix), f"the matrix product {entry}_{suffix}", compiler="direct")
 
 
 DEPTH = 256  # of a panel of B: with the rows of A beside it, it stays in the first cache

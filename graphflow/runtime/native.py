@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from graphflow.codegen.cache import load
+from graphflow.codegen.cache import begin, load
+from graphflow.codegen.jobs import available_cpus
 from graphflow.errors import OptionError
 
 ROW = 8  # int64s of a row of the launch program
@@ -73,12 +74,15 @@ class _MethodDef(ctypes.Structure):
 @cache
 def _driver(name: str) -> int:
     """The address of a function of `driver.py`, compiled."""
+    return load(_driver_source(name), f"the driver's {name}")
+
+
+def _driver_source(name: str) -> str:
     text = (Path(__file__).parent / "driver.py").read_text()
     header = re.search(r"^from [^(\n]*(\([^)]*\))?", text, re.M)
     body = re.search(rf"^def {name}\(.*?(?=^def |\Z)", text, re.M | re.S)
     assert header is not None and body is not None
-    source = f"{header[0]}\n\n\n{body[0].strip()}\n".replace(f"def {name}(", "def kernel(")
-    return load(source, f"the driver's {name}")
+    return f"{header[0]}\n\n\n{body[0].strip()}\n".replace(f"def {name}(", "def kernel(")
 
 
 @cache
@@ -90,12 +94,32 @@ def _entry_definition() -> _MethodDef:
     return _MethodDef(b"enter", load(_ENTRY, "the driver's entry", compiler="assembly"), _NO_ARGUMENTS, None)
 
 
+def _driver_functions() -> tuple[str, ...]:
+    return ("run_table", "worker") if get_num_threads() > 1 else ("run_table",)
+
+
+def begin_driver() -> None:
+    """Let the native code of the runtime be compiled where the cache does not have it, while the caller goes on."""
+    for name in _driver_functions():
+        _begin_driver(name)
+    _begin_entry()
+
+
+@cache  # once in a process
+def _begin_driver(name: str) -> None:
+    begin(_driver_source(name), f"the driver's {name}")
+
+
+@cache
+def _begin_entry() -> None:
+    begin(_ENTRY, "the driver's entry", compiler="assembly")
+
+
 def load_driver() -> None:
     """Load all native code of the runtime, so that no later run loads any."""
-    _driver("run_table")
+    for name in _driver_functions():
+        _driver(name)
     _entry_definition()
-    if get_num_threads() > 1:
-        _driver("worker")
 
 
 def run_table_address() -> int:
@@ -116,18 +140,6 @@ _new_function.restype, _new_function.argtypes = ctypes.py_object, (ctypes.c_void
 
 
 # --- threads --------------------------------------------------------------------------------------------------------------
-
-
-def available_cpus() -> int:
-    """Processors this process may use: by affinity and by the control group's quota."""
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        if quota != "max":
-            count = min(count, max(1, int(quota) // int(period)))
-    except (OSError, ValueError):
-        pass
-    return max(1, count)
 
 
 class _Pool:

@@ -7,6 +7,7 @@ import pytest
 
 import graphflow as gf
 from graphflow.codegen import direct
+from graphflow.codegen.backend import Compilation
 from graphflow.codegen.objects import is_self_contained, near_addresses
 from tests.codegen.test_emit import CASES, as_list
 
@@ -28,9 +29,8 @@ def test_both_compilers_agree(case, rng):
 
 
 def compiled(*lines):
-    return direct.compile_source(
-        "def kernel(buffers, dims, begin, end):\n" + "\n".join("    " + line for line in lines), "kernel"
-    )
+    text = "def kernel(buffers, dims, begin, end):\n" + "\n".join("    " + line for line in lines)
+    return Compilation(direct.assembly(text, "kernel")).run()
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_loops_vectorise():
             "        out1[i] = exp_f32(in0[i]) * float32(2.0)",
         ]
     )
-    code = str(direct.optimized_module(text, "kernel"))
+    code = Compilation(direct.assembly(text, "kernel")).optimized()
     assert " x float>" in code and "vector.memcheck" not in code
 
 
@@ -69,16 +69,16 @@ def test_a_loop_of_long_chains_computes_several_vectors_at_a_time():
     lines = ["in0 = buffer_f32(buffers, 0)", "out1 = buffer_f32(buffers, 1)", "for i in range(begin, end):"]
     lines.append("    out1[i] = tanh_f32(in0[i])")
     text = "def kernel(buffers, dims, begin, end):\n" + "\n".join("    " + line for line in lines)
-    code = str(direct.optimized_module(text, "kernel"))
+    code = Compilation(direct.assembly(text, "kernel")).optimized()
     assert len(re.findall(r"= load <\d+ x float>", code)) >= direct.INTERLEAVE
 
 
 def test_code_that_calls_nothing_may_lie_anywhere():
     head = ["out0 = buffer_f32(buffers, 0)", "for i in range(begin, end):"]
-    constants, _ = compiled(*head, "    out0[i] = exp_f32(out0[i])")
-    calls, _ = compiled(*head, "    out0[i] = float32(0.0)")  # LLVM makes it a call of memset
-    assert is_self_contained(constants) == near_addresses()
-    assert not is_self_contained(calls)
+    constants = compiled(*head, "    out0[i] = exp_f32(out0[i])")
+    calls = compiled(*head, "    out0[i] = float32(0.0)")  # LLVM makes it a call of memset
+    assert is_self_contained(constants.code) == constants.together == near_addresses()
+    assert not calls.together
 
 
 def test_complex_numbers_go_to_numba():
