@@ -48,7 +48,7 @@ from graphflow.ops.array import (
 )
 from graphflow.ops.control import case, cond, foldl, foldr, map_fn, scan, switch_case, vmap, while_loop
 from graphflow.ops.custom_gradient import custom_gradient
-from graphflow.ops.indexing import gather, one_hot
+from graphflow.ops.indexing import gather, one_hot, tensor_scatter_nd_add, tensor_scatter_nd_update
 from graphflow.ops.linalg import einsum, matmul, tensordot
 from graphflow.ops.logic import (
     bitwise_and,
@@ -385,6 +385,8 @@ __all__ = [
     "switch_case",
     "tan",
     "tanh",
+    "tensor_scatter_nd_add",
+    "tensor_scatter_nd_update",
     "tensordot",
     "tile",
     "train",

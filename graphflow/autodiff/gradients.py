@@ -137,7 +137,8 @@ def _unconnected(source: Tensor, targets: Sequence[Tensor]) -> GradientError:
             reached.update(node.outputs)
         elif barrier is None:
             barrier = node
-    assert barrier is not None
+    if barrier is None:  # a loop or a branch, inside which the path ends
+        barrier = next(node for node in reversed(order) if any(t in reached for t in node.inputs))
     kind = f"{barrier.op.name} has no gradient" + (f" to {barrier.type.dtype}" if barrier.op.name == "cast" else "")
     return GradientError(
         f"gradients: the path from {source.name} to {shown} breaks at {barrier.name}: {kind}",

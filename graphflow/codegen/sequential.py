@@ -10,7 +10,7 @@ from graphflow.codegen.emit import Emitter, Region, Source, _Guard
 from graphflow.ir.scalar import Accumulator, Check, Expr
 from graphflow.ir.tensor import Node
 from graphflow.loop.ir import Kernel, walk
-from graphflow.loop.sequential import Block, Choice, Fill, Let, Repeat, Statement, Sum, expressions
+from graphflow.loop.sequential import Block, Choice, Fill, Let, Repeat, Statement, Sum, Update, expressions
 
 
 def emit_sequential(kernel: Kernel, root: Node) -> Source:
@@ -140,9 +140,7 @@ class _Sequential(Emitter):
         temporary = [self.fresh("next") for _ in following]
         for name, text in zip(temporary, following, strict=True):
             self.line(f"{name} = {text}")
-        for fill in statement.late:
-            with self.nest(fill.axes):
-                self.stores(fill.stores)
+        self.updates(statement.late)
         for name, new in zip(names, temporary, strict=True):
             self.line(f"{name} = {new}")
         if self.kernel.checks and any(isinstance(e, Check) for e in walk(self.checked(statement))):
@@ -150,6 +148,19 @@ class _Sequential(Emitter):
             self.line(f"    errors[3] = {step} + 1")
             self.line("    break")
 
+    def updates(self, items: Sequence[Update]) -> None:
+        """Changes of carried values in memory, when all that the step makes of the old ones is known."""
+        for item in items:
+            for expr in (item.offset, item.value):
+                if not item.axes:
+                    self.counts[self.key(expr)] = 2  # a local
+                    self.value(expr)
+        for item in items:
+            with self.nest(item.axes):
+                value = self.value(item.value, atom=False)
+                place = f"{self.params[id(item.buffer)]}[{self.offset_text(item.offset)}]"
+                self.line(f"{place} = {self.combine('add', item.buffer.dtype, place, value) if item.adds else value}")
+
     def checked(self, statement: Repeat) -> list[Expr]:
         found = [*expressions(statement.body), *(c.following for c in statement.carried)]
-        return [*found, *(e for fill in statement.late for s in fill.stores for e in (s.value, s.offset))]
+        return [*found, *(e for update in statement.late for e in (update.value, update.offset))]

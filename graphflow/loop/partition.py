@@ -21,7 +21,11 @@ from graphflow.types import Shape, int64, product, static_size
 CHEAP = 3.0  # additions: recomputing this much costs less than a store and a load
 DEFERRED_LIMIT = 40  # ops: longer chains are cut, so that no expression grows without bound
 CHUNK = 4096  # elements of a full reduction that one unit of work sums; smaller ones are one unit
-COMPUTED_INSIDE = {"scatter_add": 1, "scatter_add_to": 2}  # the operand of which such a kernel computes each element itself
+COMPUTED_INSIDE = {
+    "scatter_add": 1,
+    "scatter_add_to": 2,
+    "scatter_set": 2,
+}  # the operand of which such a kernel computes each element itself
 CANDIDATES = 6  # groups tried for a node before it gets its own
 
 

@@ -1,4 +1,5 @@
-"""Lowering of scatters: a kernel that checks all indices, then one that adds each slice of the updates to its row.
+"""Lowering of scatters: a kernel that checks all indices, then one that adds each slice of the updates to its row,
+or puts it there.
 
 What is added is computed there and then, by whatever expression the updates are. As every index is checked before anything
 is written, the sum may be written over a variable: a table of which a step changes a few rows.
@@ -31,7 +32,9 @@ def lower_scatter(group: FusionGroup, root: Node, buffers: Callable[[Tensor], Bu
         row = Call("cast", (row,), int64)
     out = buffers(root.output)
     place, dtype = flat_offset((row, *inner), root.type.shape), root.type.dtype
-    total = Call("add", (Load(out, (place,), dtype), lowering.inliner.value(updates, (*walked, *inner))), dtype)
+    total = lowering.inliner.value(updates, (*walked, *inner))
+    if root.op.name != "scatter_set":
+        total = Call("add", (Load(out, (place,), dtype), total), dtype)
     (outer, lanes), _, stores = merge_axes([list(walked), list(inner)], [], [Store(out, place, total)])
     units = size_max(1, size_min(MOST_UNITS, floordiv(product(updates.shape), UNIT_ELEMENTS)))
     kernel = make_kernel(group, "scatter", outer, [], lanes, [Stage((), tuple(stores))], [], units, ())

@@ -51,6 +51,17 @@ class Fill:
     stores: tuple[Store, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class Update:
+    """An element of a carried value in memory becomes `value`, or what it is plus `value`, for all positions of some axes."""
+
+    axes: tuple[Axis, ...]
+    buffer: Buffer
+    offset: Offset
+    value: Expr
+    adds: bool
+
+
 @dataclass(eq=False)
 class Sum:
     """Reductions over the same axes in one pass: (result, what combines, identity, value)."""
@@ -88,7 +99,7 @@ class Repeat:
     test: tuple[Block, Expr] | None
     body: Block
     carried: tuple[Carried, ...]
-    late: tuple[Fill, ...]  # stores to what the step reads: after everything else
+    late: tuple[Update, ...]  # changes of what the step reads: after everything else
     trips: Accumulator | None  # the number of steps made
     node: Node
 
@@ -126,7 +137,7 @@ def expressions(block: Block) -> list[Expr]:
                 found += [] if test is None else [test[1], *expressions(test[0])]
                 found += expressions(body)
                 found += [e for c in carried for e in (c.initial, c.following)]
-                found += [e for fill in late for s in fill.stores for e in (s.value, s.offset)]
+                found += [e for u in late for e in (u.value, u.offset)]
     return found
 
 
@@ -141,7 +152,7 @@ def stores_of(block: Block) -> list[Store]:
                 found += stores_of(then) + stores_of(otherwise)
             case Repeat(_, _, test, body, _, late):
                 found += [] if test is None else stores_of(test[0])
-                found += stores_of(body) + [s for fill in late for s in fill.stores]
+                found += stores_of(body) + [Store(u.buffer, u.offset, u.value) for u in late]
     return found
 
 
@@ -174,7 +185,11 @@ def mapped(block: Block, value: Callable[[Expr], Expr], store: Callable[[Store],
                         carried=tuple(
                             replace(c, initial=value(c.initial), following=value(c.following)) for c in statement.carried
                         ),
-                        late=tuple(filled(fill) for fill in statement.late),
+                        late=tuple(
+                            replace(u, buffer=s.buffer, offset=s.offset, value=s.value)
+                            for u in statement.late
+                            for s in [store(Store(u.buffer, u.offset, u.value))]
+                        ),
                     )
                 )
     return Block(found, [value(e) for e in block.results])
@@ -198,7 +213,7 @@ class _Values(Inliner):
         self.spend()
         if node.op.name == "matmul":
             return product_element(self, node, index)
-        if node.op.name in ("scatter_add", "scatter_add_to"):
+        if node.op.name in ("scatter_add", "scatter_add_to", "scatter_set"):
             return scatter_element(self, node, index)
         if node.op.access is Access.REDUCTION:
             return reduced_element(self, node, index)
@@ -307,7 +322,10 @@ def scatter_element(values: _Values, node: Node, index: tuple[Expr, ...]) -> Exp
         row = row_index(values, node, indices, at)
         here = Call("equal", (row, index[0]), bool_)
         update = values.value(updates, (*at, *index[1:]))
-        total = Call("add", (total, Call("where", (here, update, Const(0, dtype)), dtype)), dtype)
+        if node.op.name == "scatter_set":
+            total = Call("where", (here, update, total), dtype)
+        else:
+            total = Call("add", (total, Call("where", (here, update, Const(0, dtype)), dtype)), dtype)
     return total
 
 
@@ -683,7 +701,12 @@ def lower_loop(
         if tensor in scope.places and scope.places[tensor].buffer is place.buffer:
             continue  # the inner loop writes it there
         scope.block.statements.append(fill(scope, tensor, place, (row,), output.shape))
-    late = [store for k, buffer in memory.items() for store in updates(scope, body.outputs[k], state[k], buffer)]
+    late = [update for k, buffer in memory.items() for update in updates(scope, body.outputs[k], state[k], buffer)]
+    changed = {id(u.buffer) for u in late}
+    if len(late) > 1 and any(
+        u.axes and any(isinstance(e, Load) and id(e.buffer) in changed for e in walk([u.value])) for u in late
+    ):
+        raise TooLarge("rows are made of rows that the step changes")
     finals: list[dict[tuple[int, ...], Expr]] = [{} for _ in state]
     items = []
     for k, position, register in registers:
@@ -722,12 +745,12 @@ def fill(scope: _Scope, tensor: Tensor, place: _Place, row: tuple[Expr, ...], sh
     return Fill(axes, (Store(place.buffer, place.offset((*row, *axes), shape), scope.value(tensor, axes)),))
 
 
-def updates(scope: _Scope, following: Tensor, state: Tensor, buffer: Buffer) -> list[Fill]:
+def updates(scope: _Scope, following: Tensor, state: Tensor, buffer: Buffer) -> list[Update]:
     """The stores that turn a carried value in memory into the next one: of the rows that a step adds to."""
     if following is state:
         return []
     node = following.node
-    if node.op.name == "scatter_add_to":
+    if node.op.name in ("scatter_add_to", "scatter_set"):
         base, indices, rows = node.inputs
         return [*updates(scope, base, state, buffer), *added(scope, node, indices, rows, buffer)]
     if node.op.name == "add":
@@ -738,23 +761,22 @@ def updates(scope: _Scope, following: Tensor, state: Tensor, buffer: Buffer) -> 
     raise TooLarge(f"a large carried value is changed by {node.op.name}")
 
 
-def added(scope: _Scope, node: Node, indices: Tensor, rows: Tensor, buffer: Buffer) -> list[Fill]:
-    """Adds rows to those that the indices say, one after the other."""
+def added(scope: _Scope, node: Node, indices: Tensor, rows: Tensor, buffer: Buffer) -> list[Update]:
+    """Changes of the rows that the indices say, one after the other."""
     if node.attrs["drop"]:
         raise TooLarge("rows outside are dropped")
     count = static_size(indices.shape)
     if count is None or count > 8:
         raise TooLarge("many rows are added in a step")
     found = []
-    dtype = node.type.dtype
     for place in itertools.product(*(range(d) for d in indices.shape)):  # type: ignore[arg-type]
         at = tuple(as_index(k) for k in place)
         row = scope.values.intern(row_index(scope.values, node, indices, at))
         rest = node.type.shape[1:]
         axes = tuple(Axis(f"j{k}", d) for k, d in enumerate(rest))
         offset = flat_offset((row, *axes), node.type.shape)
-        old = Load(buffer, (offset,), dtype)
-        found.append(Fill(axes, (Store(buffer, offset, Call("add", (old, scope.value(rows, (*at, *axes))), dtype)),)))
+        value = scope.value(rows, (*at, *axes))
+        found.append(Update(axes, buffer, offset, value, node.op.name != "scatter_set"))
     return found
 
 

@@ -136,7 +136,8 @@ def close(
     def visit(node: Node, new: tuple[Tensor, ...]) -> Sequence[Tensor]:
         return rebuild(node, new) if node in own else [stand_in(t) for t in node.outputs]
 
-    return Program((*inputs, *captured.values()), tuple(map_partly(outputs, own, visit)), (), name)
+    results = tuple(map_partly(outputs, own, visit))  # fills `captured`
+    return Program((*inputs, *captured.values()), results, (), name)
 
 
 def map_partly(

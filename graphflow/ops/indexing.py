@@ -10,11 +10,11 @@ import numpy as np
 
 from graphflow.errors import DTypeError, IndexOutOfRangeError, ShapeError
 from graphflow.ir import scalar as s
-from graphflow.ir.op import Access, as_tensor_or_none, convert_to_tensor
+from graphflow.ir.op import Access, Op, as_tensor_or_none, convert_to_tensor, literal
 from graphflow.ir.tensor import Tensor
 from graphflow.ops.declare import check_axis, check_size, composition, op, public, require_equal
 from graphflow.ops.logic import cast, equal, greater_equal, less, logical_and, where, zero_of
-from graphflow.ops.movement import iota, pad_, reshape, reshape_, slice_, transpose
+from graphflow.ops.movement import broadcast_to_, iota, pad_, reshape, reshape_, slice_, transpose
 from graphflow.ops.reductions import reduce_sum
 from graphflow.ops.shapes import never_negative, shape_tuple, sizes_of
 from graphflow.ops.source import size_value
@@ -134,6 +134,30 @@ def scatter_add_to(base, indices, updates, *, drop):
     return base
 
 
+def _set_reference(base: np.ndarray, indices: np.ndarray, updates: np.ndarray, *, drop: bool) -> np.ndarray:
+    size = base.shape[0]
+    inside = (indices >= 0) & (indices < size)
+    if drop:
+        indices, updates = indices[inside], updates[inside]
+    _check_range(indices, size, "scatter_set")
+    result = base.copy()
+    rest = base.shape[1:]
+    for row, update in zip(indices.reshape(-1), updates.reshape(-1, *rest), strict=True):
+        result[row] = update
+    return result
+
+
+@op(access=Access.OPAQUE, reference=_set_reference, fails=True, linear=True)
+def scatter_set(base, indices, updates, *, drop):
+    """`base`, where each slice of `updates` takes the place of the row that `indices` says; of equal indices the last counts."""
+    wanted = _scatter_type(indices, updates, base.shape[0])
+    if wanted.dtype != base.dtype or wanted.rank != base.rank:
+        raise ShapeError(f"updates {updates} do not fit rows of {base}")
+    for a in range(1, base.rank):
+        require_equal(base.shape[a], wanted.shape[a], f"sizes of base and result differ along axis {a}")
+    return base
+
+
 def _taken(g: Tensor, indices: Tensor, drop: bool) -> Tensor:
     """The rows of `g` at the indices; with `drop`, zeros for those outside."""
     if drop:
@@ -146,6 +170,25 @@ def _taken(g: Tensor, indices: Tensor, drop: bool) -> Tensor:
 
 scatter_add.defvjp(None, lambda g, out, indices, updates, size, drop: _taken(g, indices, drop))
 scatter_add_to.defvjp(lambda g, out, *_, drop: g, None, lambda g, out, base, indices, updates, drop: _taken(g, indices, drop))
+
+
+def _set_base_vjp(g: Tensor, out: Tensor, base: Tensor, indices: Tensor, updates: Tensor, drop: bool) -> Tensor:
+    return scatter_set(g, indices, broadcast_to_(zero_of(g), shape=updates.shape), drop=drop)
+
+
+def _set_updates_vjp(g: Tensor, out: Tensor, base: Tensor, indices: Tensor, updates: Tensor, drop: bool) -> Tensor:
+    """The rows of `g`, but for updates that a later one with the same index replaced."""
+    count = product(indices.shape)
+    taken = _taken(g, indices, drop)
+    if count == 1:
+        return taken
+    numbers = reshape(iota(size=count, dtype=int64), indices.shape)
+    owner = scatter_set(broadcast_to_(literal(-1, int64), shape=(base.shape[0],)), indices, numbers, drop=drop)
+    kept = equal(_taken(owner, indices, drop), numbers)
+    return where(reshape(kept, (*indices.shape, *(1,) * (g.rank - 1))), taken, zero_of(taken))
+
+
+scatter_set.defvjp(_set_base_vjp, None, _set_updates_vjp)
 
 
 def _check_index_reference(indices: np.ndarray, *, size: int, axis: int) -> np.ndarray:
@@ -177,6 +220,50 @@ def gather(params: Any, indices: Any, axis: int | None = None, batch_dims: int =
     batch_dims = check_axis(batch_dims, indices.rank + 1, "batch_dims") if batch_dims else 0
     axis = check_axis(batch_dims if axis is None else axis, params.rank)
     return gather_(params, indices, axis=axis, batch_dims=batch_dims, name=name)
+
+
+@public
+def tensor_scatter_nd_add(tensor: Any, indices: Any, updates: Any, name: str | None = None) -> Tensor:
+    """`tensor` with `updates` added at `indices`, whose last axis counts axes of `tensor` from the first.
+
+    indices [..., k] and updates [..., *tensor.shape[k:]]. Updates at equal indices add up; an index outside is an
+    IndexOutOfRangeError of the run.
+    """
+    return _scattered(scatter_add_to, tensor, indices, updates, name)
+
+
+@public
+def tensor_scatter_nd_update(tensor: Any, indices: Any, updates: Any, name: str | None = None) -> Tensor:
+    """`tensor` with `updates` in the places that `indices` says, whose last axis counts axes of `tensor` from the first.
+
+    indices [..., k] and updates [..., *tensor.shape[k:]]. Of updates at equal indices the last counts; an index outside is an
+    IndexOutOfRangeError of the run.
+    """
+    return _scattered(scatter_set, tensor, indices, updates, name)
+
+
+def _scattered(kind: Op, tensor: Any, indices: Any, updates: Any, name: str | None) -> Tensor:
+    tensor, indices = convert_to_tensor(tensor), index_tensor(indices)
+    updates = convert_to_tensor(updates, tensor.dtype)
+    depth = indices.shape[-1] if indices.rank else 0
+    if not isinstance(depth, int) or not 1 <= depth <= tensor.rank:
+        raise ShapeError(
+            f"the last axis of indices has size {depth}, the tensor rank {tensor.rank}",
+            rule="It has an index for each of the first axes of the tensor, one at least.",
+        )
+    parts = [reshape_(slice_axis(indices, k), shape=indices.shape[:-1]) for k in range(depth)]
+    if depth == 1:
+        return kind(tensor, parts[0], updates, drop=False, name=name)
+    rows: Tensor = literal(0, int64)
+    for k, part in enumerate(parts):
+        rows = rows * _number(tensor.shape[k]) + cast(check_index(part, size=tensor.shape[k], axis=k), int64)
+    flat = reshape(tensor, (product(tensor.shape[:depth]), *tensor.shape[depth:]))
+    return reshape(kind(flat, rows, updates, drop=False, name=name), tensor.shape)
+
+
+def slice_axis(x: Tensor, k: int) -> Tensor:
+    """Position `k` of the last axis, which stays as an axis of size 1."""
+    return slice_(x, begin=(*(0,) * (x.rank - 1), k), step=(1,) * x.rank, shape=(*x.shape[:-1], 1))
 
 
 def index_tensor(indices: Any) -> Tensor:

@@ -36,6 +36,13 @@ def _erf(x: Array) -> Array:
     return np.vectorize(math.erf)(x)
 
 
+def _scattered(x: Array, at: Array, y: Array, add: bool = False) -> Array:
+    result = x.copy()
+    for place, value in zip(at, y, strict=True):
+        result[tuple(place)] = result[tuple(place)] + value if add else value
+    return result
+
+
 def _one_hot(x: Array, depth: int) -> Array:
     return (np.asarray(x)[..., None] == np.arange(depth)).astype("float32")
 
@@ -210,6 +217,14 @@ TABLE: dict[str, list[Any]] = {
     "take_along_last": [row(gf.ops.indexing.take_along_last, (_LOGITS, _LABELS), lambda x, n: x[np.arange(4), n])],
     "one_hot": [row(gf.one_hot, (i(0, 2, -1, 5),), lambda x: _one_hot(x, 3), 3),
                 row(gf.one_hot, (i([0], [1]),), lambda x: np.moveaxis(_one_hot(x, 2), -1, 0) * 4 + 1, 2, 5.0, 1.0, 0)],
+    "tensor_scatter_nd_add": [
+        row(gf.tensor_scatter_nd_add, (f(4, 3), i([1], [3], [1]), f(3, 3)), lambda x, at, y: _scattered(x, at, y, add=True)),
+        row(gf.tensor_scatter_nd_add, (f(4, 3), i([1, 2], [3, 0]), f(2)), lambda x, at, y: _scattered(x, at, y, add=True)),
+    ],
+    "tensor_scatter_nd_update": [
+        row(gf.tensor_scatter_nd_update, (f(4, 3), i([1], [3], [1]), f(3, 3)), _scattered),
+        row(gf.tensor_scatter_nd_update, (f(4, 3), i([1, 2], [3, 0]), f(2)), _scattered),
+    ],
     "matmul": _matmuls(),
     "tensordot": [row(gf.tensordot, (_CUBE, f(4, 5)), lambda a, b: np.tensordot(a, b, 1), 1),
                   row(gf.tensordot, (_CUBE, f(3, 2)), lambda a, b: np.tensordot(a, b, [[1, 0], [0, 1]]), [[1, 0], [0, 1]]),

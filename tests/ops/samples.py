@@ -284,6 +284,13 @@ STRUCTURAL: dict[str, list[Sample]] = {
         Sample("outside", (_f(3, 2), _i(-1, 2, 0, 3, 2), _f(5, 2)), {"drop": True}, gradient=True),
         Sample("nothing", (_f(2, 3), np.zeros(0, "int32"), _f(0, 3)), {"drop": False}, gradient=True),
     ],
+    "scatter_set": [
+        Sample("rows", (_f(4, 3), _i(0, 3, 2), _f(3, 3)), {"drop": False}, gradient=True),
+        Sample("equal indices", (_f(4, 3), _i(2, 3, 2), _f(3, 3)), {"drop": False}, gradient=True),
+        Sample("grid", (_f(2), _i([0, 1], [1, 1], dtype="uint8"), _f(2, 2)), {"drop": False}, gradient=True),
+        Sample("outside", (_f(3, 2), _i(-1, 2, 0, 3, 1), _f(5, 2)), {"drop": True}, gradient=True),
+        Sample("nothing", (_f(2, 3), np.zeros(0, "int32"), _f(0, 3)), {"drop": False}, gradient=True),
+    ],
     "check_index": [
         Sample("int32", (_i(0, 3, 1),), {"size": 4, "axis": 1}),
         Sample("uint8", (_i([0], [2], dtype="uint8"),), {"size": 3, "axis": 0}),
