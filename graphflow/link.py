@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -12,8 +11,9 @@ from graphflow.codegen.emit import Source
 from graphflow.ir.program import Program
 from graphflow.ir.tensor import Node, Tensor
 from graphflow.loop.inline import storage
-from graphflow.loop.ir import Buffer, Kernel, Role
-from graphflow.runtime.launch import NOWHERE, Launch, LaunchProgram, Merge, Place, Slot
+from graphflow.loop.ir import Buffer, Kernel, Label, Role, Step
+from graphflow.loop.ir import Cycle as LoopRows
+from graphflow.runtime.launch import NOWHERE, Cycle, Launch, LaunchProgram, Merge, Move, Place, Slot
 from graphflow.stages import Stages
 from graphflow.types import AnySize, int64
 
@@ -24,7 +24,7 @@ _SOURCES = {"placeholder": "feed", "variable": "variable", "constant": "constant
 
 def link(stages: Stages, built: Program) -> LaunchProgram:
     """The launch program of the kernels; `built` is the captured program that its nodes are positions in."""
-    return _Linker(stages.program, built).link(stages.sources)
+    return _Linker(stages.program, built).link(stages)
 
 
 class _Linker:
@@ -40,16 +40,31 @@ class _Linker:
         self.of_buffer: dict[int, int] = {}
         self.of_tensor: dict[Tensor, int] = {}
         self.constants: dict[Tensor, int] = {}
+        self.places: dict[Label, int] = {}
         self.positions = Positions(built)
 
-    def link(self, sources: Sequence[Source]) -> LaunchProgram:
-        launches = tuple([self.launch(source) for source in sources])
+    def link(self, stages: Stages) -> LaunchProgram:
+        sources = {id(source.kernel): source for source in stages.sources}
+        number = 0
+        for item in stages.rows:  # where jumps go
+            if isinstance(item, Label):
+                self.places[item] = number
+            number += not isinstance(item, Label)
+        rows = tuple(
+            [
+                self.launch(sources[id(item)]) if isinstance(item, Kernel) else self.move(item)
+                for item in stages.rows
+                if not isinstance(item, Label)
+            ]
+        )
+        cycles = tuple([self.cycle(cycle) for cycle in stages.cycles])
         results = tuple([self.place(tensor) for tensor in self.program.outputs])
         updates = tuple([self.next_value(variable, value) for variable, value in self.program.updates])
         counted = any(s.kind == "counter" for s in self.slots) or any(p.kind == "counter" for p in results + updates)
         constants = tuple([np.ascontiguousarray(t.attrs["value"].array) for t in self.constants])
-        merges = tuple([merge for k, source in enumerate(sources) for merge in self.merges(source.kernel, k)])
-        return LaunchProgram(tuple(self.slots), launches, results, updates, constants, counted, merges)
+        kernels = [item for item in stages.rows if not isinstance(item, Label)]
+        merges = tuple([m for k, item in enumerate(kernels) if isinstance(item, Kernel) for m in self.merges(item, k)])
+        return LaunchProgram(tuple(self.slots), rows, cycles, results, updates, constants, counted, merges)
 
     # --- launches ----------------------------------------------------------------------------------------------------------
 
@@ -72,6 +87,17 @@ class _Linker:
             node=node,
         )
 
+    def move(self, step: Step) -> Move:
+        node = self.positions.of(step.node)
+        numbers = tuple([NOWHERE if buffer is None else self.slot(buffer, node) for buffer in step.buffers])
+        return Move(step.op, numbers, step.values, tuple([self.places[target] for target in step.targets]), node)
+
+    def cycle(self, cycle: LoopRows) -> Cycle:
+        node = self.positions.of(cycle.node)
+        first, head, last = (self.places[label] for label in (cycle.first, cycle.head, cycle.last))
+        pinned = tuple([self.slot(buffer, node) for buffer in cycle.pinned])
+        return Cycle(first, head, last, self.slot(cycle.counter, node), pinned, cycle.trips, node)
+
     def slot(self, buffer: Buffer, node: int) -> int:
         """The slot of a buffer that a launch computing `node` reads or writes."""
         found = self.of_buffer.get(id(buffer))
@@ -80,6 +106,10 @@ class _Linker:
             tensor = buffer.tensor
             if tensor is None:
                 self.slots.append(Slot("arena", buffer.dtype, (buffer.size,), node, scratch=True))
+                return found
+            if buffer.inner:
+                kind = "pointer" if buffer.pointer else "arena"
+                self.slots.append(Slot(kind, buffer.dtype, tensor.shape, self.positions.of(tensor.node)))
                 return found
             self.of_tensor[tensor] = found
             kind = self.kind(tensor)
@@ -107,7 +137,7 @@ class _Linker:
         """The outputs that a kernel writes over its inputs: they have no slot of their own."""
         found = []
         targets = [b for b, role in zip(kernel.params, kernel.roles, strict=True) if role is Role.INOUT]
-        for tensor in kernel.group.outputs:
+        for tensor in kernel.group.outputs if targets else ():
             fitting = [b for b in targets if b.dtype == tensor.dtype and b.size == tensor.type.size]
             if storage(tensor) not in self.of_tensor and fitting:
                 targets.remove(fitting[0])

@@ -11,8 +11,10 @@ from typing import Any
 
 from graphflow.errors import OptionError
 
-# What `disable` may name: each pass by its file, and fusion.
-SWITCHES = ("control_flow", "constant_folding", "canonicalize", "cse", "stability", "sparse_updates", "fusion", "inplace")
+# What `disable` may name: each pass by its file, fusion, writing over what dies, and loops and branches that are one kernel.
+SWITCHES = (
+    "control_flow", "constant_folding", "canonicalize", "cse", "stability", "sparse_updates", "fusion", "inplace", "sequential"
+)  # fmt: skip
 
 
 def _setting(default: Any, environment: str, text: str) -> Any:

@@ -6,26 +6,24 @@ Imported only when a program is compiled or looked at: a process that finds its 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from graphflow.codegen.emit import Source, emit
 from graphflow.codegen.library import emit_library
 from graphflow.ir.program import Program, program_text
-from graphflow.ir.tensor import Tensor
-from graphflow.loop.groups import lower_group
 from graphflow.loop.inplace import run_in_place
-from graphflow.loop.ir import Buffer, FusionGroup, Kernel
-from graphflow.loop.library import lower_library
+from graphflow.loop.ir import Cycle, FusionGroup, Item, Kernel, Label, Step
 from graphflow.loop.partition import partition
+from graphflow.loop.rows import Buffers, Rows
 from graphflow.loop.scatter import checks_first
-from graphflow.loop.sequential import lower_sequential
 from graphflow.options import Options
 from graphflow.options import current as current_options
 from graphflow.passes import PassRecord, run_passes
 from graphflow.runtime.executable import Executable
-from graphflow.types import AnySize, DType, product
+from graphflow.runtime.launch import Move
+from graphflow.types import product
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,48 +33,34 @@ class Stages:
     records: tuple[PassRecord, ...]
     program: Program  # after the passes
     groups: tuple[FusionGroup, ...]
-    kernels: tuple[Kernel, ...]
+    rows: tuple[Item, ...]  # kernels, and between them the steps of loops and branches
+    cycles: tuple[Cycle, ...]  # the loops among the rows
     sources: tuple[Source, ...]
+
+    @property
+    def kernels(self) -> tuple[Kernel, ...]:
+        """The kernels, in launch order."""
+        return tuple(item for item in self.rows if isinstance(item, Kernel))
 
 
 def run_stages(program: Program, options: Options) -> Stages:
     """All stages of a captured program, up to the source of its kernels."""
     optimized, records = run_passes(program, options)
     groups = partition(optimized, fuse="fusion" not in options.disable, max_group=options.max_group)
-    kernels = lower(groups, optimized, options)
+    rows, cycles = lower(groups, optimized, options)
+    kernels = [item for item in rows if isinstance(item, Kernel)]
     sources = tuple(emit_library(k) if k.group.root is not None else emit(k) for k in kernels)
-    return Stages(records, optimized, groups, kernels, sources)
+    return Stages(records, optimized, groups, rows, cycles, sources)
 
 
-def lower(groups: tuple[FusionGroup, ...], program: Program, options: Options) -> tuple[Kernel, ...]:
-    """The kernels of all groups in launch order, with outputs merged into dying inputs."""
-    buffers: dict[Tensor, Buffer] = {}
-
-    def buffer_of(tensor: Tensor) -> Buffer:
-        if tensor not in buffers:
-            buffers[tensor] = Buffer(tensor.name, tensor.dtype, tensor.type.size, tensor)
-        return buffers[tensor]
-
-    def scratch(name: str, dtype: DType, size: AnySize) -> Buffer:
-        return Buffer(name, dtype, size)
-
-    kernels: list[Kernel] = []
-    for group in groups:
-        kernels.extend(_LOWER[group.kind](group, buffer_of, scratch))
-    kernels = checks_first(kernels)
-    return tuple(kernels if "inplace" in options.disable else run_in_place(kernels, program))
-
-
-def lower_control(
-    group: FusionGroup, buffers: Callable[[Tensor], Buffer], scratch: Callable[[str, DType, AnySize], Buffer]
-) -> list[Kernel]:
-    """The kernel of a loop or a branch."""
-    kernel = lower_sequential(group, buffers, scratch)
-    assert kernel is not None, f"{group.root!r} is no single kernel"
-    return [kernel]
-
-
-_LOWER: dict[str, Callable[..., list[Kernel]]] = {"loop": lower_group, "library": lower_library, "control": lower_control}
+def lower(groups: tuple[FusionGroup, ...], program: Program, options: Options) -> tuple[tuple[Item, ...], tuple[Cycle, ...]]:
+    """The rows of all groups in launch order, with outputs merged into dying inputs; and the loops among them."""
+    rows = Rows(options)
+    rows.groups(groups, Buffers())
+    items, cycles = checks_first(rows.items), rows.cycles
+    if "inplace" not in options.disable:
+        items, cycles = run_in_place(items, cycles, program)
+    return tuple(items), tuple(cycles)
 
 
 def groups_of(program: Program, options: Options | None = None) -> tuple[Program, tuple[FusionGroup, ...]]:
@@ -99,10 +83,10 @@ def stages(executable: Executable) -> list[tuple[str, str]]:
     found = [("built", "# as built\n" + program_text(executable.built))]
     found += [(f"{record.name}", str(record)) for record in executable.records]
     found.append(("optimized", "# optimized\n" + program_text(executable.program)))
-    found.append(("groups", "# fusion groups\n" + "\n".join(group_text(g) for g in executable.groups)))
+    found.append(("groups", "# fusion groups\n" + "\n".join(group_text(g) for g in all_groups(executable))))
     for k, source in enumerate(executable.sources):
         found.append((f"kernel_{k:02d}_{source.kernel.name}", kernel_text(source, k)))
-    found.append(("launches", "# launch program\n" + "\n".join(launch_text(k, s) for k, s in enumerate(executable.sources))))
+    found.append(("launches", "# launch program\n" + rows_text(executable)))
     found.append(("memory", "# memory\n" + memory_text(executable)))
     return found
 
@@ -136,9 +120,54 @@ def kernel_text(source: Source, number: int) -> str:
     return "\n".join(lines) + "\n" + source.text
 
 
-def launch_text(number: int, source: Source) -> str:
-    kernel = source.kernel
-    return f"  {number:>3}  {kernel.name}  extent {source.extent}{'  may fail' if kernel.checks else ''}"
+def rows_text(executable: Executable) -> str:
+    """The rows of the launch program, those of loops and branches indented, with the rows that jumps go to."""
+    stages = executable.stages
+    sources = {id(source.kernel): source for source in stages.sources}
+    rows = [item for item in stages.rows if not isinstance(item, Label)]
+    program = executable.launch_program
+    depth = [0] * len(rows)
+    for cycle in program.cycles:
+        for k in range(cycle.head, cycle.last):
+            depth[k] += 1
+    lines = []
+    for k, item in enumerate(rows):
+        if isinstance(item, Kernel):
+            text = f"{item.name}  extent {sources[id(item)].extent}{'  may fail' if item.checks else ''}"
+        elif isinstance(row := program.rows[k], Move):
+            text = step_text(item, row.targets)
+        lines.append(f"  {k:>3}  {'  ' * depth[k]}{text}")
+    return "\n".join(lines)
+
+
+def step_text(step: Step, targets: Sequence[int]) -> str:
+    """A row that launches nothing, as a statement."""
+    names = [b.name if b is not None else None for b in step.buffers]
+    pairs = list(zip(names[::2], names[1::2], strict=False))
+    match step.op:
+        case "point":
+            text = ", ".join(f"{a} -> {b}" for a, b in pairs)
+        case "locate":
+            text = ", ".join(f"{a} -> {b}[{names[0]}]" for a, b in zip(names[1::2], names[2::2], strict=True))
+        case "turn":
+            text = f"{names[0]}, {names[1]}, {names[2]} -> {names[1]}, {names[2]}, {names[1]}"
+        case "count":
+            text = f"{names[0]} += {step.values[0]}"
+        case "store":
+            text = f"{names[0]} = {step.values[0]}" + (f" + {names[1]}" if names[1] else "")
+        case "copy":
+            text = f"copy {names[1]} to {names[0]}, {step.values[0]} bytes"
+        case "until":
+            text = f"until {names[0]} == {names[1] or step.values[0]}"
+        case _:
+            text = " ".join([step.op, *(name for name in names if name)])
+    return text + (f": go to {', '.join(map(str, targets))}" if targets else "")
+
+
+def all_groups(executable: Executable) -> tuple[FusionGroup, ...]:
+    """The groups of the program, and those of the bodies of its loops and branches, in launch order."""
+    found = {kernel.group: None for kernel in executable.kernels}
+    return tuple(dict.fromkeys([*executable.groups, *found]))
 
 
 def memory_text(executable: Executable) -> str:

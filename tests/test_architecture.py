@@ -136,7 +136,7 @@ def test_every_option_is_documented(setting):
 def test_every_switch_is_a_pass_or_a_stage():
     from graphflow.passes import PASSES
 
-    assert {p.__name__ for p in PASSES} | {"fusion", "inplace"} == set(SWITCHES)
+    assert {p.__name__ for p in PASSES} | {"fusion", "inplace", "sequential"} == set(SWITCHES)
 
 
 def test_the_top_level_has_no_other_files():

@@ -9,58 +9,103 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from graphflow.ir.liveness import Repeated, live_ranges
 from graphflow.ir.program import Program
 from graphflow.ir.scalar import Expr, Load
 from graphflow.ir.tensor import Tensor
 from graphflow.loop.inline import storage
-from graphflow.loop.ir import Buffer, Kernel, Offset, Role, Stage, Store, children, passes, replace_children, walk
+from graphflow.loop.ir import (
+    Buffer,
+    Cycle,
+    Item,
+    Kernel,
+    Label,
+    Offset,
+    Role,
+    Stage,
+    Step,
+    Store,
+    children,
+    passes,
+    replace_children,
+    walk,
+)
 from graphflow.loop.library import update_scale
 from graphflow.loop.sequential import mapped
 
 
-def run_in_place(kernels: Sequence[Kernel], program: Program) -> list[Kernel]:
-    """The kernels with outputs merged into dying inputs."""
-    result = list(kernels)
+def run_in_place(items: Sequence[Item], cycles: Sequence[Cycle], program: Program) -> tuple[list[Item], list[Cycle]]:
+    """The rows, and the loops among them, with outputs of kernels merged into dying inputs."""
+    result, loops = list(items), list(cycles)
     fetched = {storage(t) for t in program.outputs}
     committed = {storage(value): variable for variable, value in program.updates}
     sources = {storage(value) for _, value in program.updates if storage(value).op.access.name == "SOURCE"}
-    last_read = {id(b): k for k, kernel in enumerate(result) for b in kernel.params}
-    first_use: dict[int, int] = {}
-    for k, kernel in enumerate(result):
-        for b in kernel.params:
-            first_use.setdefault(id(b), k)
-    moved: dict[int, Buffer] = {}
-    last_failing = max((k for k, kernel in enumerate(result) if kernel.checks), default=-1)
+    alive = ranges(result, loops)
+    last_failing = max((k for k, item in enumerate(result) if may_fail(item)), default=-1)
     for k in range(len(result)):
-        for output in [b for b, role in zip(result[k].params, result[k].roles, strict=True) if role is Role.OUTPUT]:
+        kernel = result[k]
+        if not isinstance(kernel, Kernel):
+            continue
+        for output in [b for b, role in zip(kernel.params, kernel.roles, strict=True) if role is Role.OUTPUT]:
             tensor = output.tensor
-            if tensor is None or tensor in fetched or first_use[id(output)] != k:
+            if tensor is None or tensor in fetched or output.pointer or alive[output][0] != k:
                 continue  # an output that an earlier kernel fills as well would be there too early
-            for buffer in _inputs(result[k]):
-                if last_read[id(buffer)] != k or buffer.dtype != output.dtype or buffer.size != output.size:
+            for buffer in _inputs(kernel):
+                if alive[buffer][1] != k or buffer.dtype != output.dtype or buffer.size != output.size or buffer.pointer:
                     continue
                 if not _may_overwrite(buffer, tensor, committed, fetched | sources, k, last_failing):
                     continue
-                if not reads_in_place(result[k], buffer, output):
+                if not reads_in_place(kernel, buffer, output):
                     continue
-                result = [_merge(kernel, output, buffer) for kernel in result]
-                moved[id(output)] = buffer
-                last_read[id(buffer)] = max(last_read[id(buffer)], last_read.pop(id(output)))
+                result, loops = merged(result, loops, output, buffer)
+                kernel = result[k]
+                assert isinstance(kernel, Kernel)
+                alive[buffer] = (alive[buffer][0], max(alive[buffer][1], alive.pop(output)[1]))
                 break
-    return [with_buffers(kernel, moved) if kernel.statements and moved else kernel for kernel in result]
+    return result, loops
 
 
-def with_buffers(kernel: Kernel, moved: dict[int, Buffer]) -> Kernel:
-    """A kernel of statements on the buffers that took the places of others, by their identity."""
+def ranges(items: Sequence[Item], cycles: Sequence[Cycle]) -> dict[Buffer, tuple[int, int]]:
+    """The first and the last row that each buffer is needed at."""
+    rows = [() if isinstance(item, Label) else item.params for item in items]
+    place = {item: k for k, item in enumerate(items) if isinstance(item, Label)}
+    return live_ranges(rows, [Repeated(place[c.first], place[c.head], place[c.last], c.pinned) for c in cycles])
 
-    def target(buffer: Buffer) -> Buffer:
-        while id(buffer) in moved:
-            buffer = moved[id(buffer)]
-        return buffer
 
-    value = reloader(target)
-    store = lambda s: Store(target(s.buffer), value(s.offset), value(s.value))  # type: ignore[arg-type]  # noqa: E731
-    return replace(kernel, statements=tuple(mapped(block, value, store) for block in kernel.statements))
+def may_fail(item: Item) -> bool:
+    """May the run end here? Loops can be interrupted."""
+    return bool(item.checks) if isinstance(item, Kernel) else isinstance(item, Step) and item.op == "again"
+
+
+def overwrites(items: Sequence[Item], cycles: Sequence[Cycle], following: Buffer, value: Buffer) -> bool:
+    """May a step write the next value of a carried one where the value itself is?"""
+    alive = ranges(items, cycles)
+    if following.dtype != value.dtype or following.size != value.size or following not in alive:
+        return False
+    k = alive[following][0]
+    item = items[k]
+    if alive.get(value, (k, k))[1] > k:
+        return False
+    if isinstance(item, Step):
+        return item.op == "copy" and item.buffers == (following, value)
+    if not isinstance(item, Kernel) or following not in item.params:
+        return False
+    return value not in item.params or reads_in_place(item, value, following)
+
+
+def merged(items: Sequence[Item], cycles: Sequence[Cycle], output: Buffer, buffer: Buffer) -> tuple[list[Item], list[Cycle]]:
+    """The rows and loops with `buffer` in the place of `output`; copies of it to itself are left out."""
+    swap = lambda found: tuple(buffer if b is output else b for b in found)  # noqa: E731
+    result: list[Item] = []
+    for item in items:
+        if isinstance(item, Kernel):
+            item = _merge(item, output, buffer)
+        elif isinstance(item, Step) and output in item.buffers:
+            item = replace(item, buffers=swap(item.buffers))
+            if item.op == "copy" and item.buffers[0] is item.buffers[1]:
+                continue
+        result.append(item)
+    return result, [replace(c, counter=swap((c.counter,))[0], pinned=swap(c.pinned)) for c in cycles]
 
 
 def _inputs(kernel: Kernel) -> list[Buffer]:
@@ -139,7 +184,7 @@ def _merge(kernel: Kernel, output: Buffer, buffer: Buffer) -> Kernel:
         return replace(s, buffer=buffer) if s.buffer is output else s
 
     stages = tuple(replace(st, stores=tuple(moved(s) for s in st.stores)) for st in kernel.stages)
-    merged = replace(
+    swapped = replace(
         kernel,
         params=tuple(b for b, _ in pairs),
         roles=tuple(r for _, r in pairs),
@@ -147,7 +192,7 @@ def _merge(kernel: Kernel, output: Buffer, buffer: Buffer) -> Kernel:
         finals=tuple(moved(s) for s in kernel.finals),
         operands=tuple(buffer if b is output else b for b in kernel.operands),
     )
-    return _reload(merged, output, buffer)
+    return _reload(swapped, output, buffer)
 
 
 def _reload(kernel: Kernel, output: Buffer, buffer: Buffer) -> Kernel:
@@ -161,8 +206,12 @@ def _reload(kernel: Kernel, output: Buffer, buffer: Buffer) -> Kernel:
         reductions = tuple(replace(r, value=moved(r.value)) for r in st.reductions)
         return replace(st, reductions=reductions, stores=tuple(store(s) for s in st.stores))
 
+    def moving(s: Store) -> Store:
+        return store(replace(s, buffer=buffer) if s.buffer is output else s)
+
     stages = tuple(stage(st) for st in kernel.stages)
-    return replace(kernel, stages=stages, finals=tuple(store(s) for s in kernel.finals))
+    statements = tuple(mapped(block, moved, moving) for block in kernel.statements)
+    return replace(kernel, stages=stages, finals=tuple(store(s) for s in kernel.finals), statements=statements)
 
 
 def reloader(target: Callable[[Buffer], Buffer]) -> Callable[[Expr], Expr]:

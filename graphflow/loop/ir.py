@@ -29,7 +29,7 @@ class FusionGroup:
     reads: tuple[Tensor, ...]  # buffers loaded
     outputs: tuple[Tensor, ...]  # written to memory
     remarks: tuple[str, ...]  # why it ends here: every refusal to fuse
-    root: Node | None = None  # the library node
+    root: Node | None = None  # the library node, the loop or the branch
     across: frozenset[Tensor] = frozenset()  # members that are sums over all rows, and what is made of them
 
     @property
@@ -64,6 +64,8 @@ class Buffer:
     dtype: DType
     size: AnySize
     tensor: Tensor | None = None
+    pointer: bool = False  # no memory of its own: steps of the launch program say where it is, as at a row of a stack
+    inner: bool = False  # of the body of a loop or a branch
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,6 +141,45 @@ def passes(stages: Sequence[Stage]) -> list[list[Stage]]:
         else:
             found.append([stage])
     return found
+
+
+@dataclass(frozen=True, eq=False)
+class Label:
+    """A place between the rows of a launch program, where jumps go."""
+
+    name: str
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """A row of the launch program that launches no kernel: it moves pointers, copies, counts or jumps (`runtime.driver`)."""
+
+    op: str
+    node: Node  # the loop or the branch it belongs to
+    buffers: tuple[Buffer | None, ...]
+    values: tuple[AnySize, ...] = ()
+    targets: tuple[Label, ...] = ()
+
+    @property
+    def params(self) -> tuple[Buffer, ...]:
+        """The buffers it touches."""
+        return tuple(b for b in self.buffers if b is not None)
+
+
+Item = Kernel | Step | Label  # of the rows of a launch program
+
+
+@dataclass(frozen=True, eq=False)
+class Cycle:
+    """The rows of a loop: from `first` what is done before it, from `head` what is done each step, up to `last`."""
+
+    node: Node
+    first: Label
+    head: Label
+    last: Label
+    counter: Buffer  # the number of steps done
+    pinned: tuple[Buffer, ...]  # what pointers of its body point into
+    trips: AnySize | None  # at most so many steps
 
 
 def children(expr: Expr) -> tuple[Expr, ...]:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from graphflow.ir.scalar import Axis, Call, Check, Expr, Load
 from graphflow.ir.tensor import Node, Tensor
 from graphflow.loop.inline import storage
-from graphflow.loop.ir import Buffer, FusionGroup, Kernel, Offset, Role, Stage, Store
+from graphflow.loop.ir import Buffer, FusionGroup, Item, Kernel, Offset, Role, Stage, Store
 from graphflow.loop.lower import _Lowering, flat_offset, make_kernel, merge_axes
 from graphflow.types import floordiv, int64, product, size_max, size_min
 
@@ -57,15 +57,18 @@ def checking_kernel(group: FusionGroup, root: Node, walked: Sequence[Axis], row:
     return replace(kernel, params=kernel.params[:-1], roles=kernel.roles[:-1], name=f"{kernel.name}_check")
 
 
-def checks_first(kernels: Sequence[Kernel]) -> list[Kernel]:
-    """The kernels, those that only check moved up to where what they check is known: then nothing need be taken back."""
-    result: list[Kernel] = []
-    for kernel in kernels:
-        if kernel.form != "check":
-            result.append(kernel)
+def checks_first(items: Sequence[Item]) -> list[Item]:
+    """The rows, kernels that only check moved up to where what they check is known: then nothing need be taken back.
+
+    Nothing moves into a loop or a branch, or out of one.
+    """
+    result: list[Item] = []
+    for item in items:
+        if not isinstance(item, Kernel) or item.form != "check":
+            result.append(item)
             continue
-        makers = [k for k, other in enumerate(result) if any(writes(other, b) for b in kernel.params)]
-        result.insert(1 + max(makers, default=-1), kernel)
+        barriers = [k for k, o in enumerate(result) if not isinstance(o, Kernel) or any(writes(o, b) for b in item.params)]
+        result.insert(1 + max(barriers, default=-1), item)
     return result
 
 

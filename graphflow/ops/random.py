@@ -24,7 +24,7 @@ from graphflow.ops.declare import op
 from graphflow.ops.elementary import cos, erfinv, log, sqrt
 from graphflow.ops.logic import bitwise_xor, cast, left_shift, right_shift
 from graphflow.ops.shapes import shape_tuple
-from graphflow.ops.source import run_counter_tensor
+from graphflow.ops.source import counter_of_graph, run_counter_tensor
 from graphflow.types import AnySize, DType, Shape, TensorType, as_dtype, float32, float64, int64, uint32, uint64
 
 # --- bits --------------------------------------------------------------------------------------------------------------
@@ -73,7 +73,7 @@ def _(index, counter, *, shape, key, word):
 
 def iteration_counter(index: Tensor) -> Callable[[], Tensor]:
     """What random ops count by in step `index` of a loop: the counter outside, changed by a hash of the step."""
-    counter = current_counter() or run_counter_tensor  # as it is outside the body that is about to be built
+    counter = current_counter() or counter_of_graph  # as it is outside the body that is about to be built
 
     def count() -> Tensor:
         step = random_bits(cast(index, uint32), shape=(), key=_STEPS, word=0)

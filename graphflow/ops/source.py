@@ -99,6 +99,11 @@ def run_counter_tensor() -> Tensor:
     counter = current_counter()
     if counter is not None:
         return counter()
+    return counter_of_graph()
+
+
+def counter_of_graph() -> Tensor:
+    """The run counter of the default graph, in the body of a loop too."""
     graph = get_default_graph()
     found = getattr(graph, "_run_counter", None)
     if found is None:

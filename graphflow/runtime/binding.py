@@ -6,6 +6,7 @@ launches, and commits the updates of variables, all of them or, when it failed, 
 
 from __future__ import annotations
 
+import math
 import sys
 from array import array as packed
 from collections.abc import Callable, Sequence
@@ -19,8 +20,9 @@ import numpy as np
 
 from graphflow.codegen.library_values import LIBRARY_VALUES, LibraryValue, flops_of
 from graphflow.errors import ResourceError, ShapeError
+from graphflow.ir.liveness import Repeated, live_ranges
 from graphflow.runtime import blas, native
-from graphflow.runtime.launch import Launch, Place, Slot
+from graphflow.runtime.launch import Launch, Move, Place, Slot
 from graphflow.runtime.memory import LiveRange, MemoryPlan, MemoryReport, plan_memory
 from graphflow.runtime.variables import VariableStore
 from graphflow.types import AnySize
@@ -40,9 +42,17 @@ LONG_NS = 250_000.0  # in a run of so much work another thread is woken once, an
 AWAKE_NS = 5_000.0  # is worth handing out to it: that takes 300
 CHUNK_NS = 20_000.0  # work that is handed out at a time
 CHUNKS = 8  # of a launch that has less
+MOVE_NS = 5.0  # of a row that launches nothing
 BRIEF_NS = 20_000.0  # a run of less work keeps the GIL: other threads wait no longer than for a line of Python
 
 
+MOVE = 2  # in the place of "may it fail?", marks a row that launches nothing
+OPS = {  # their numbers, as in `driver.move`
+    name: number
+    for number, name in enumerate(
+        ("point", "locate", "turn", "count", "again", "until", "unless", "copy", "store", "jump", "choose"), start=1
+    )
+}
 KEPT = 2  # arrays of one result: a caller may have each until it has the next one
 
 
@@ -81,6 +91,8 @@ class Binding:
     def evaluate(self, size: AnySize | LibraryValue) -> int:
         """A size as a number."""
         if isinstance(size, LibraryValue):
+            if size.name == "poll":
+                return native.poll_address()
             args = [self.evaluate(a) for a in size.args]
             if size.name in LIBRARY_VALUES:
                 return LIBRARY_VALUES[size.name](*args)
@@ -97,16 +109,12 @@ class Binding:
         return shape
 
     def _plan(self) -> MemoryPlan:
-        first: dict[int, int] = {}
-        last: dict[int, int] = {}
-        for k, launch in enumerate(self.program.launches):
-            for number in launch.slots:
-                first.setdefault(number, k)
-                last[number] = k
-        self.arena_slots = [n for n, s in enumerate(self.program.slots) if s.kind == "arena"]
+        cycles = [Repeated(c.first, c.head, c.last - 1, c.pinned) for c in self.program.cycles]
+        alive = live_ranges([row.slots for row in self.program.rows], cycles)
+        self.arena_slots = [n for n, s in enumerate(self.program.slots) if s.kind == "arena" and n in alive]
         name = self.executable.slot_name
         slots = self.program.slots
-        return plan_memory([LiveRange(name(slots[n]), self.sizes[n], first[n], last[n]) for n in self.arena_slots])
+        return plan_memory([LiveRange(name(slots[n]), self.sizes[n], *alive[n]) for n in self.arena_slots])
 
     def _limit(self) -> None:
         """ResourceError, before anything is allocated, where a run needs more memory than there is."""
@@ -124,26 +132,42 @@ class Binding:
         )
 
     def _table(self) -> None:
-        launches = self.program.launches
         rows = packed("q")
         self.keep: list[packed[int]] = [rows]
         self.parallel = False
-        self.brief = not any(launch.library for launch in launches)
-        works = [self.work(launch) for launch in launches]
-        total = sum(works)
+        works = [self.work(row) if isinstance(row, Launch) else MOVE_NS for row in self.program.rows]
+        total = self.total(works)
         worth = AWAKE_NS if total >= LONG_NS else PARALLEL_NS
-        for launch, address, work in zip(launches, self.executable.addresses, works, strict=True):
-            numbers = packed("q", launch.slots)
-            dims = packed("q", [self.evaluate(d) for d in launch.dims])
-            extent = self.evaluate(launch.extent)
-            grain = max(1, extent) if work < worth else self.grain(launch, extent, work)
-            self.keep += [numbers, dims]
-            places = (address, native.address_of(numbers), len(numbers), native.address_of(dims))
-            rows.extend((*places, extent, grain, bool(launch.checks), int(work)))
-            self.parallel |= extent > grain
-        self.brief &= not self.parallel and total < BRIEF_NS
-        self.width = max((len(launch.slots) for launch in launches), default=1)
+        self.brief = total < BRIEF_NS and not any(launch.library for launch in self.program.launches)
+        addresses = iter(self.executable.addresses)
+        for k, row in enumerate(self.program.rows):
+            numbers = packed("q", row.slots)
+            if isinstance(row, Move):
+                values = packed("q", [*(self.evaluate(v) for v in row.values), *row.targets])
+                target = row.targets[0] if row.targets else 0
+                what = (OPS[row.op], target, MOVE, round(sum(works[target : k + 1])) if row.op == "again" else 0)
+                address = native.move_address()
+            else:
+                address = next(addresses)
+                values = packed("q", [self.evaluate(d) for d in row.dims])
+                extent = self.evaluate(row.extent)
+                grain = max(1, extent) if works[k] < worth else self.grain(row, extent, works[k])
+                what = (extent, grain, bool(row.checks), round(works[k]))
+                self.parallel |= extent > grain
+            self.keep += [numbers, values]
+            rows.extend((address, native.address_of(numbers), len(numbers), native.address_of(values), *what))
+        self.brief &= not self.parallel
+        self.width = max((len(launch.slots) for launch in self.program.launches), default=1)
         self.table_address = native.address_of(rows)
+
+    def total(self, works: Sequence[float]) -> float:
+        """The estimated work of a run, in nanoseconds; without end where a loop has no bound."""
+        times = [1.0] * len(works)
+        for cycle in self.program.cycles:
+            trips = math.inf if cycle.trips is None else self.evaluate(cycle.trips)
+            for k in range(cycle.head, cycle.last):
+                times[k] *= trips
+        return sum(work * count for work, count in zip(works, times, strict=True) if work)
 
     def report(self) -> MemoryReport:
         """The memory of a run."""
@@ -245,7 +269,10 @@ class Binding:
                 else:
                     staged[number] = memory
         words = packed("q", [native.address_of(slots), native.address_of(pointers), native.address_of(errors), 0, 0])
-        words.extend((self.table_address, len(self.program.launches), native.run_table_address(), not self.brief))
+        words.extend((self.table_address, len(self.program.rows), native.run_table_address(), not self.brief))
+        if self.program.cycles or len(self.program.launches) < len(self.program.rows):
+            words.extend((0, 0, native.poll_address(), 0, native.memmove_address(), 0))
+            words[9] = native.address_of(words)
         enter = native.entry(native.address_of(words))
         results = [self._copier(k, staged) for k in range(len(self.program.results))] if self.small else []
         return Context(words, slots, errors, counter, enter, [pointers, arena], feeds, staged, results)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -11,7 +12,7 @@ from graphflow.ir.graph import Graph
 from graphflow.ir.program import Program
 from graphflow.ir.tensor import Constraint, Node, Tensor
 from graphflow.runtime.binding import Binding, Context
-from graphflow.runtime.launch import NOWHERE, LaunchProgram, Slot
+from graphflow.runtime.launch import NOWHERE, Launch, LaunchProgram, Slot
 from graphflow.types import AnySize, Dim, Size, evaluate
 
 REMEMBERED_BINDINGS = 64  # sets of sizes whose launch program and arena are kept; the oldest goes first
@@ -186,19 +187,33 @@ class Executable:
     def run_error(self, context: Context) -> GraphflowError:
         """The exception for a run whose error record is set; clears the record."""
         row = context.words[4] - 1
-        site, index, size = context.errors[:3]
-        context.errors[0] = context.words[4] = 0
+        site, index, size, own_step = context.errors[:4]
+        context.errors[0] = context.errors[3] = context.words[4] = 0
+        launch = self.launch_program.rows[row]
+        assert isinstance(launch, Launch)
+        where = self.steps_at(row, context) + ([f"step {own_step - 1}"] if own_step > 0 else [])
+        inside = f", in {' of '.join(where[::-1])}" if where else ""
         rule = f"Indices run from 0 to {size - 1}." if size else "The axis is empty."
         rule += " No variable was changed."
-        node = self.node(self.launch_program.launches[row].checks[site - 1])
+        node = self.node(launch.checks[site - 1])
         if node is None:
-            return IndexOutOfRangeError(f"index {index} is outside an axis of size {size}", rule=rule)
+            return IndexOutOfRangeError(f"index {index} is outside an axis of size {size}{inside}", rule=rule)
         return IndexOutOfRangeError(
-            f"{node.op.name} ({node.name}): index {index} is outside axis {node.attrs.get('axis', 0)} of size {size}",
+            f"{node.op.name} ({node.name}): index {index} is outside axis {node.attrs.get('axis', 0)} of size {size}{inside}",
             operands=operands_of(node),
             location=node.location,
             rule=rule,
         )
+
+    def steps_at(self, row: int, context: Context) -> list[str]:
+        """The step that each of the loops around a row is in, outer ones first; steps are counted from 0."""
+        found = []
+        for cycle in reversed(self.launch_program.cycles):
+            if cycle.head <= row < cycle.last:
+                number = ctypes.c_int64.from_address(context.slots[cycle.counter]).value
+                node = self.node(cycle.node)
+                found.append(f"step {number}" if node is None else f"step {number} of {node.name}")
+        return found
 
 
 def operands_of(node: Node) -> dict[str, Tensor]:

@@ -17,9 +17,9 @@ NOWHERE = -1  # the position of what stands for no node of the captured program
 
 
 class Slot(NamedTuple):
-    """A buffer and where its memory comes from."""
+    """A buffer and where its memory comes from; of a "pointer", the moves of the program say where it is."""
 
-    kind: str  # "feed", "variable", "constant", "counter", "output", "state", "arena", "errors"
+    kind: str  # "feed", "variable", "constant", "counter", "output", "state", "arena", "errors", "pointer"
     dtype: DType
     shape: Shape
     node: int = NOWHERE  # whose values it holds
@@ -42,6 +42,28 @@ class Launch(NamedTuple):
     node: int  # the last node it computes
 
 
+class Move(NamedTuple):
+    """A row that launches nothing: it moves pointers, copies, counts or jumps. `runtime.driver` says what each does."""
+
+    op: str
+    slots: tuple[int, ...]  # NOWHERE for one that is left out
+    values: tuple[AnySize, ...]
+    targets: tuple[int, ...]  # the rows that it may jump to
+    node: int  # the loop or branch it belongs to
+
+
+class Cycle(NamedTuple):
+    """The rows of a loop, inner loops before outer ones."""
+
+    first: int  # from here on it is prepared
+    head: int  # from here on a step is done
+    last: int  # before this row it is done with
+    counter: int  # the slot with the number of steps done
+    pinned: tuple[int, ...]  # the slots that pointers of the body point into
+    trips: AnySize | None  # so many steps at most
+    node: int
+
+
 class Place(NamedTuple):
     """Where a result or a variable's next value is found after the launches."""
 
@@ -58,12 +80,18 @@ class Merge(NamedTuple):
 
 
 class LaunchProgram(NamedTuple):
-    """Slots, launches in order, and where the results and the next values of variables are found."""
+    """Slots, rows in order, and where the results and the next values of variables are found."""
 
     slots: tuple[Slot, ...]
-    launches: tuple[Launch, ...]
+    rows: tuple[Launch | Move, ...]
+    cycles: tuple[Cycle, ...]
     results: tuple[Place, ...]
     updates: tuple[Place, ...]
     constants: tuple[np.ndarray, ...]
     uses_counter: bool
     merges: tuple[Merge, ...]
+
+    @property
+    def launches(self) -> tuple[Launch, ...]:
+        """The rows that launch kernels."""
+        return tuple([row for row in self.rows if isinstance(row, Launch)])

@@ -58,10 +58,57 @@ releasing:
 done:
   %failed_at = getelementptr i64, i64* %context, i64 4
   %failed = load i64, i64* %failed_at
+  %interrupted = icmp eq i64 %failed, -1
+  br i1 %interrupted, label %raising, label %returning
+raising:
+  store i64 0, i64* %failed_at
+  ret i8* null
+returning:
   %result = call i8* @PyLong_FromLongLong(i64 %failed)
   ret i8* %result
 }
 """
+
+# Lets Python handle signals: 0, or another number where a handler raised an exception, which is then set and which `entry`
+# raises. Native code that may run for long calls it now and then.
+_POLL = """\
+declare i32 @PyGILState_Ensure()
+declare void @PyGILState_Release(i32)
+declare i32 @PyErr_CheckSignals()
+
+define i64 @kernel(i64 %unused) {
+  SKIP
+  %state = call i32 @PyGILState_Ensure()
+  %found = call i32 @PyErr_CheckSignals()
+  call void @PyGILState_Release(i32 %state)
+  %result = sext i32 %found to i64
+  ret i64 %result
+}
+"""
+# Another thread may have the GIL, so it is asked for every 50 ms at most.
+_CLOCK = """\
+@last = internal global i64 0
+declare i32 @clock_gettime(i32, i64*)
+
+"""
+_SKIP = """\
+%time = alloca [2 x i64]
+  %seconds_at = getelementptr [2 x i64], [2 x i64]* %time, i64 0, i64 0
+  %nanoseconds_at = getelementptr [2 x i64], [2 x i64]* %time, i64 0, i64 1
+  %told = call i32 @clock_gettime(i32 NUMBER, i64* %seconds_at)
+  %seconds = load i64, i64* %seconds_at
+  %nanoseconds = load i64, i64* %nanoseconds_at
+  %whole = mul i64 %seconds, 1000
+  %part = udiv i64 %nanoseconds, 1000000
+  %now = add i64 %whole, %part
+  %before = load i64, i64* @last
+  %since = sub i64 %now, %before
+  %early = icmp ult i64 %since, 50
+  br i1 %early, label %going, label %asking
+going:
+  ret i64 0
+asking:
+  store i64 %now, i64* @last"""
 _NO_ARGUMENTS = 4  # METH_NOARGS
 
 
@@ -83,6 +130,36 @@ def _driver_source(name: str) -> str:
     body = re.search(rf"^def {name}\(.*?(?=^def |\Z)", text, re.M | re.S)
     assert header is not None and body is not None
     return f"{header[0]}\n\n\n{body[0].strip()}\n".replace(f"def {name}(", "def kernel(")
+
+
+def move_address() -> int:
+    """The address of the function that does the rows of a launch program which launch nothing."""
+    return _driver("move")
+
+
+@cache
+def poll_address() -> int:
+    """The address of `int64 poll(int64)`: native code calls it now and then, and ends where it does not give 0.
+
+    It lets Python handle signals, such as an interrupt from the keyboard. What it is given does not matter.
+    """
+    names = ("PyGILState_Ensure", "PyGILState_Release", "PyErr_CheckSignals")
+    objects = import_module("graphflow.codegen.objects")
+    for name in names:
+        objects.add_symbol(name, ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value)
+    library = objects.c_library()
+    text = _POLL.replace("  SKIP\n", "")
+    if hasattr(library, "clock_gettime"):
+        objects.add_symbol("clock_gettime", ctypes.cast(library.clock_gettime, ctypes.c_void_p).value)
+        text = _CLOCK + _POLL.replace("SKIP", _SKIP.replace("NUMBER", str(time.CLOCK_MONOTONIC)))
+    return load(text, "the driver's poll", compiler="assembly")
+
+
+@cache
+def memmove_address() -> int:
+    """The address of the C library's `memmove`."""
+    library = import_module("graphflow.codegen.objects").c_library()
+    return ctypes.cast(library.memmove, ctypes.c_void_p).value or 0
 
 
 @cache

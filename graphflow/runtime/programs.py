@@ -25,7 +25,7 @@ from graphflow.codegen.library_values import LibraryValue
 from graphflow.ir.program import Program
 from graphflow.ir.tensor import Literal
 from graphflow.options import Options
-from graphflow.runtime.launch import Launch, LaunchProgram, Merge, Place, Slot
+from graphflow.runtime.launch import Cycle, Launch, LaunchProgram, Merge, Move, Place, Slot
 from graphflow.types import AnySize, Dim, DType, Size, SizeFunction, as_dtype
 
 MOST_CONSTANTS = 1 << 24  # bytes of constants that passes computed; a program with more is not stored
@@ -182,12 +182,16 @@ def encode(launches: LaunchProgram, entry: Entry) -> tuple[dict[str, Any], bytes
         constants.append([array.dtype.name, list(array.shape), len(blob)])
         blob += array.tobytes()
     slots = [[s.kind, s.dtype.name, [size(d) for d in s.shape], s.node, s.number, s.scratch] for s in launches.slots]
-    rows = [
-        [x.key, x.slots, [size(d) for d in x.dims], size(x.extent), size(x.elements), x.cost, x.step, x.library, x.checks, x.node]
-        for x in launches.launches
-    ]
+    rows: list[Any] = []
+    for row in launches.rows:
+        if isinstance(row, Move):
+            rows.append([row.op, row.slots, [size(v) for v in row.values], row.targets, row.node])
+        else:
+            sizes = ([size(d) for d in row.dims], size(row.extent), size(row.elements))
+            rows.append([row.key, row.slots, *sizes, row.cost, row.step, row.library, row.checks, row.node])
+    cycles = [[*c[:5], None if c.trips is None else size(c.trips), c.node] for c in launches.cycles]
     places = [[[p.kind, p.number] for p in found] for found in (launches.results, launches.updates)]
-    text = {"slots": slots, "launches": rows, "places": places, "constants": constants, "merges": launches.merges}
+    text = {"slots": slots, "rows": rows, "cycles": cycles, "places": places, "constants": constants, "merges": launches.merges}
     return {**text, "counts": launches.uses_counter}, bytes(blob)
 
 
@@ -199,9 +203,17 @@ def decode(text: dict[str, Any], blob: bytes, entry: Entry, program: Program) ->
         Slot(kind, as_dtype(dtype), sizes(shape), node, index, scratch)
         for kind, dtype, shape, node, index, scratch in text["slots"]
     ]
-    launches = [
-        Launch(key, tuple(numbers), sizes(dims), size(extent), size(elements), cost, step, library, tuple(checks), node)
-        for key, numbers, dims, extent, elements, cost, step, library, checks, node in text["launches"]
+    rows: list[Launch | Move] = []
+    for name, numbers, values, *rest in text["rows"]:
+        if len(rest) == 2:
+            rows.append(Move(name, tuple(numbers), sizes(values), tuple(rest[0]), rest[1]))
+        else:
+            extent, elements, cost, step, library, checks, node = rest
+            work = (size(extent), size(elements), cost, step, library)
+            rows.append(Launch(name, tuple(numbers), sizes(values), *work, tuple(checks), node))
+    cycles = [
+        Cycle(first, head, last, counter, tuple(pinned), None if trips is None else size(trips), node)
+        for first, head, last, counter, pinned, trips, node in text["cycles"]
     ]
     constants = []
     for item in text["constants"]:
@@ -214,7 +226,7 @@ def decode(text: dict[str, Any], blob: bytes, entry: Entry, program: Program) ->
         constants.append(np.frombuffer(blob, dtype, count, start).reshape(shape).copy())
     results, updates = (tuple([Place(*place) for place in found]) for found in text["places"])
     merges = tuple([Merge(*merge) for merge in text["merges"]])
-    return LaunchProgram(tuple(slots), tuple(launches), results, updates, tuple(constants), text["counts"], merges)
+    return LaunchProgram(tuple(slots), tuple(rows), tuple(cycles), results, updates, tuple(constants), text["counts"], merges)
 
 
 def encode_size(size: AnySize | LibraryValue, dims: dict[Dim, int], growing: bool = False) -> Any:
