@@ -93,6 +93,13 @@ def test_linear_regression():
     assert number(r"b = (\d\.\d+)", text) == pytest.approx(2.0, abs=0.05)
 
 
+def test_ode_fit():
+    text = run("ode_fit.py")
+    rates = [number(rf"{name} = (0\.\d+)", text) for name in ("alpha", "beta", "gamma", "delta")]
+    assert rates == pytest.approx([0.5402, 0.0272, 0.7964, 0.0237], abs=2e-4)
+    assert number(r"logarithms' differences: (0\.\d+)", text) == pytest.approx(0.0481, abs=1e-4)
+
+
 def test_derivatives_by_hand():
     text = run("derivatives_by_hand.py")
     values = [float(v) for v in re.findall(r"at \d+ +=? ?= ([\d.e+]+)", text)]

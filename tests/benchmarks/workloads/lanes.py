@@ -10,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from tests.benchmarks.workload import Step, Workload
+from tests.benchmarks.workloads.filters import COMPILED
 from tests.benchmarks.workloads.loops import Loop
 
 
@@ -153,6 +154,7 @@ class Mandelbrot(Workload):
     most: int = 100
     outputs = ("counts",)
     tolerance = 0.01  # at the rim, rounding decides
+    left_out: ClassVar = {"torch-compile": COMPILED}
 
     def data(self, random):
         x, y = np.meshgrid(np.linspace(-2.0, 0.7, self.columns), np.linspace(-1.2, 1.2, self.rows))

@@ -1,0 +1,92 @@
+"""Fit a differential equation to 21 years of pelts: hares, and the lynx that eat them.
+
+    python examples/ode_fit.py
+
+The Hudson's Bay Company counted the pelts that trappers brought. Lotka and Volterra say how the two animals' numbers move:
+
+    hares' = alpha * hares - beta * hares * lynx
+    lynx'  = delta * hares * lynx - gamma * lynx
+
+The program integrates the equations through the years, compares the logarithms of what comes out with those of the counts, and
+walks downhill in the six unknowns: four rates and the two numbers of the first year. The derivatives of the whole simulation
+are one more loop, from the last year to the first, which gf.gradients builds. Both loops are compiled into one kernel.
+"""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+
+import graphflow as gf
+
+DATA = Path(__file__).resolve().parent / "data" / "hudson_bay.csv"
+STEPS_OF_A_YEAR = 20
+DESCENTS = 1500
+
+
+def load():
+    """(years, counts [years, 2] of hares and lynx in thousands)."""
+    with DATA.open(encoding="utf-8") as lines:
+        rows = list(csv.DictReader(line for line in lines if not line.startswith("#")))
+    counts = [[float(row["hare"]), float(row["lynx"])] for row in rows]
+    return np.array([int(row["year"]) for row in rows]), np.array(counts)
+
+
+def slope(hares, lynx, rates):
+    """The change of both numbers in a year."""
+    alpha, beta, gamma, delta = rates
+    return (alpha - beta * lynx) * hares, (delta * hares - gamma) * lynx
+
+
+def one_year(state, rates):
+    """The state a year later: steps of the classical Runge-Kutta method, a loop in the loop over the years."""
+    h = 1 / STEPS_OF_A_YEAR
+
+    def step(state, _):
+        x, y = state
+        x1, y1 = slope(x, y, rates)
+        x2, y2 = slope(x + h / 2 * x1, y + h / 2 * y1, rates)
+        x3, y3 = slope(x + h / 2 * x2, y + h / 2 * y2, rates)
+        x4, y4 = slope(x + h * x3, y + h * y3, rates)
+        return (x + h / 6 * (x1 + 2 * x2 + 2 * x3 + x4), y + h / 6 * (y1 + 2 * y2 + 2 * y3 + y4)), None
+
+    _, last = gf.scan(step, initializer=state, length=STEPS_OF_A_YEAR)
+    return last
+
+
+def main():
+    years, counts = load()
+
+    # The unknowns are positive, so what is learned is their logarithms. A guess to start with:
+    guess = np.log([0.5, 0.025, 0.8, 0.025, *counts[0]])
+    unknowns = gf.Variable(guess, name="unknowns")
+    alpha, beta, gamma, delta, hares, lynx = gf.unstack(gf.exp(unknowns))
+
+    # One step for each year after the first. The state is a pair of numbers; so is the output of a step.
+    def advance(state, _):
+        state = one_year(state, (alpha, beta, gamma, delta))
+        return state, state
+
+    path, _ = gf.scan(advance, initializer=(hares, lynx), length=len(years) - 1)
+    expected = gf.concat([gf.stack([[hares, lynx]]), gf.stack(list(path), axis=1)], axis=0)
+    misfit = gf.reduce_mean(gf.square(gf.log(expected) - np.log(counts)))
+    train = gf.train.AdamOptimizer(0.01).minimize(misfit)
+
+    with gf.Session() as session:
+        session.run(gf.global_variables_initializer())
+        descend = session.make_callable([train, misfit])
+        for k in range(DESCENTS):
+            _, value = descend()
+            if k % 250 == 0:
+                print(f"step {k:4}: mean square of the logarithms' differences {value:.4f}")
+        found, reached, simulated = session.run([gf.exp(unknowns), misfit, expected])
+
+    print("\nyear     hares  counted      lynx  counted")
+    for year, simulation, count in zip(years, simulated, counts, strict=True):
+        print(f"{year}  {simulation[0]:8.1f} {count[0]:8.1f}  {simulation[1]:8.1f} {count[1]:8.1f}")
+    rates = ", ".join(f"{name} = {value:.4f}" for name, value in zip(("alpha", "beta", "gamma", "delta"), found, strict=False))
+    print(f"\n{rates}\nmean square of the logarithms' differences: {reached:.4f}")
+
+
+if __name__ == "__main__":
+    main()
