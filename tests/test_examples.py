@@ -100,6 +100,12 @@ def test_ode_fit():
     assert number(r"logarithms' differences: (0\.\d+)", text) == pytest.approx(0.0481, abs=1e-4)
 
 
+def test_rnn_char():
+    text = run("rnn_char.py")
+    assert number(r"at last (\d\.\d+) bits", text) < 1.0
+    assert len(re.search(r"it writes: (.*)", text).group(1)) == 201
+
+
 def test_derivatives_by_hand():
     text = run("derivatives_by_hand.py")
     values = [float(v) for v in re.findall(r"at \d+ +=? ?= ([\d.e+]+)", text)]

@@ -45,11 +45,31 @@ def check_gradients(build, *arrays, rtol=1e-6, h=1e-6):
 
 def set_row(array, k, row):
     """`array` with `row` in the place of its row k."""
-    here = gf.equal(gf.range(array.shape[0]), gf.cast(k, gf.int32))
-    return gf.where(gf.reshape(here, [-1] + [1] * (array.rank - 1)), row, array)
+    return gf.tensor_scatter_nd_update(array, [[k]], gf.expand_dims(row, 0))
 
 
 # --- gradients where the data decide how often a loop runs -----------------------------------------------------------------
+
+
+def test_gram_schmidt_in_a_loop_over_columns_is_differentiated(rng):
+    """The loop indexes and replaces rows of what it carries."""
+    matrix = rng.standard_normal((4, 4)) + 2 * np.eye(4)
+
+    def orthogonal(a):
+        def step(rows, k):
+            row = gf.gather(rows, k)
+            row = row / gf.sqrt(gf.reduce_sum(row * row))
+            others = rows - gf.expand_dims(gf.reduce_sum(rows * row, axis=1), 1) * row
+            later = gf.expand_dims(gf.range(4) > k, 1)
+            return set_row(gf.where(later, others, rows), k, row)
+
+        return gf.foldl(step, gf.range(4), a)
+
+    a = fed(matrix)
+    q = run(orthogonal(a), {a: matrix})
+    np.testing.assert_allclose(q @ q.T, np.eye(4), atol=1e-12)
+    weights = rng.standard_normal((4, 4))
+    check_gradients(lambda a: gf.reduce_sum(orthogonal(a) * gf.constant(weights)), matrix)
 
 
 def test_a_loose_bound_costs_nothing():
@@ -62,6 +82,44 @@ def test_a_loose_bound_costs_nothing():
 
 
 # --- loops over small states -----------------------------------------------------------------------------------------------
+
+
+def test_a_membrane_with_gates(rng):
+    """A neuron after Hodgkin and Huxley: many small operations in each step."""
+    current = np.r_[np.zeros(3), np.full(12, 12.0), np.zeros(5)]
+
+    def peak(conductances, current):
+        def step(state, i):
+            v, m, h, n = state
+            am, bm = 0.1 * (v + 40.3) / (1 - gf.exp(-(v + 40.3) / 10)), 4 * gf.exp(-(v + 65) / 18)
+            ah, bh = 0.07 * gf.exp(-(v + 65) / 20), 1 / (1 + gf.exp(-(v + 35) / 10))
+            an, bn = 0.01 * (v + 55.3) / (1 - gf.exp(-(v + 55.3) / 10)), 0.125 * gf.exp(-(v + 65) / 80)
+            leak = conductances[0] * m**3 * h * (v - 50) + conductances[1] * n**4 * (v + 77) + conductances[2] * (v + 54.4)
+            dt = 0.05
+            m, h, n = m + dt * (am * (1 - m) - bm * m), h + dt * (ah * (1 - h) - bh * h), n + dt * (an * (1 - n) - bn * n)
+            return (v + dt * (i - leak), m, h, n), v
+
+        start = tuple(gf.constant(x, gf.float64) for x in (-65.0, 0.05, 0.6, 0.32))
+        trace, _ = gf.scan(step, elems=current, initializer=start)
+        return gf.reduce_mean(gf.square(trace + 60))
+
+    check_gradients(peak, [120.0, 36.0, 0.3], current, rtol=1e-5)
+
+
+def test_two_bodies_in_orbit():
+    """Leapfrog steps of gravity, differentiated through the whole orbit."""
+
+    def distance(start, mass):
+        def step(state, _):
+            place, speed = state
+            place = place + 0.05 * speed
+            speed = speed - 0.1 * mass * place / gf.reduce_sum(place * place) ** 1.5
+            return (place + 0.05 * speed, speed), None
+
+        _, (place, _) = gf.scan(step, initializer=(start[0], start[1]), length=30)
+        return gf.reduce_sum(place * place)
+
+    check_gradients(distance, [[1.0, 0.0], [0.1, 1.1]], 1.0)
 
 
 def test_a_chain_of_joints(rng):
@@ -316,6 +374,22 @@ def test_a_fast_path_with_a_slow_exception():
     assert counts[0] == counts[1] == 0 < counts[2] < counts[3]
 
 
+def test_a_branch_gives_several_results_of_several_types(rng):
+    """A large array, a number and integers: kept as they are, or begun anew."""
+    graph_, index, counts = gf.placeholder(gf.float32, [None, 4]), gf.placeholder(gf.int32, []), gf.placeholder(gf.int32, [None])
+    kept = gf.cond(
+        index > 5,
+        lambda: (gf.zeros_like(graph_), gf.constant(0), gf.zeros_like(counts)),
+        lambda: (graph_, index, counts),
+    )
+    values = rng.standard_normal((3, 4)).astype(np.float32)
+    with gf.Session() as session:
+        a, k, c = session.run(kept, {graph_: values, index: 5, counts: [1, 2]})
+        assert np.array_equal(a, values) and k == 5 and c.tolist() == [1, 2]
+        a, k, c = session.run(kept, {graph_: values, index: 6, counts: [1, 2]})
+        assert not a.any() and k == 0 and c.tolist() == [0, 0]
+
+
 def test_the_branch_not_taken_sends_no_nan_back():
     x = gf.placeholder(gf.float64, [None])
     y = gf.vmap(lambda x: gf.cond(x > 0, lambda: gf.sqrt(x), lambda: 2 * x))(x)
@@ -330,6 +404,24 @@ def planned(fetches, feeds):
     """Bytes of the arena that a run will need."""
     with gf.Session() as session:
         return session.memory_plan(fetches, feeds).plan.arena_bytes
+
+
+def test_taking_elements_out_of_a_carried_array(rng):
+    """Each step takes one element and closes the gap; how many steps there are, the memory does not say."""
+    places, array = gf.placeholder(gf.int32, [None]), gf.placeholder(gf.float32, [None])
+    count = gf.shape(array)[0]
+
+    def pop(array, place):
+        there = gf.range(count)
+        source = gf.minimum(there + gf.cast(there >= place, gf.int32), count - 1)
+        return gf.gather(array, source), gf.gather(array, place)
+
+    taken, left = gf.scan(pop, elems=places, initializer=array)
+    values, order = np.arange(6, dtype=np.float32), np.array([2, 0, 3], np.int32)
+    found, rest = run([taken, left], {array: values, places: order})
+    assert found.tolist() == [2, 0, 5] and rest[:3].tolist() == [1, 3, 4]
+    few, many = (planned(gf.reduce_sum(left), {array: (10_000,), places: (n,)}) for n in (4, 400))
+    assert many <= few + 4096 and few <= 5 * 40_000
 
 
 def test_rows_of_a_carried_array_that_follow_from_earlier_rows(rng):
@@ -421,6 +513,19 @@ def test_what_is_cheap_to_compute_again_is_not_kept():
     assert run(gradient, {x: 2.0, ys: [1.0, 2.0]}) == pytest.approx(9.0)
     few, many = (planned(gradient, {x: (), ys: (n,)}) for n in (5, 45))
     assert many - few < 40 * size * size * 8 / 4
+
+
+def test_a_long_loop_keeps_little_of_each_step(rng):
+    """Of a step of nine operations on vectors, of which one is dear, two vectors at most are kept, beside the gradient."""
+    x = gf.placeholder(gf.float64, [None, 100])
+
+    def step(h, x):
+        return gf.tanh((1 - gf.square(h)) * gf.square(x) + 0.5 * (h * x - h)), None
+
+    _, h = gf.scan(step, elems=x, initializer=gf.zeros([100], gf.float64))
+    (gradient,) = gf.gradients(gf.reduce_sum(h), [x])
+    few, many = (planned(gf.reduce_sum(gradient), {x: (n, 100)}) for n in (10, 1010))
+    assert many - few < 3.5 * 1000 * 100 * 8
 
 
 def test_layers_of_one_shape_in_a_loop(rng):

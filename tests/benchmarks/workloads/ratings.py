@@ -49,18 +49,13 @@ class Glicko(Workload):
         return rating, 1 / m.sqrt(information), -m.log(scores * expected + (1 - scores) * (1 - expected))[0]
 
     def graphflow(self, gf, p):
-        players = gf.range(self.players)
-
-        def changed(vector, pair, values):
-            for k in range(2):
-                vector = gf.where(gf.equal(players, pair[k]), values[k], vector)
-            return vector
-
         def body(state, elem):
             (ratings, deviations), (pair, scores) = state, elem
             rating, deviation = gf.gather(ratings, pair), gf.gather(deviations, pair)
             rating, deviation, loss = self.update(gf, rating, deviation, scores, lambda v: gf.reverse(v, [0]))
-            return (changed(ratings, pair, rating), changed(deviations, pair, deviation)), (loss,)
+            places = gf.expand_dims(pair, 1)
+            ratings = gf.tensor_scatter_nd_update(ratings, places, rating)
+            return (ratings, gf.tensor_scatter_nd_update(deviations, places, deviation)), (loss,)
 
         start = (p["ratings"], p["deviations"])
         (losses,), (ratings, deviations) = gf.scan(body, elems=(p["pairs"], p["scores"]), initializer=start)
