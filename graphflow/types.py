@@ -92,6 +92,11 @@ class DType:
             return True
         return np.iinfo(self.numpy).max if self.is_integer else _finfo(self).max
 
+    @property
+    def epsilon(self) -> float:
+        """The distance of 1 from the next larger number, of a float."""
+        return float(_finfo(self).eps)
+
     def __eq__(self, other: object) -> bool:
         if isinstance(other, DType):
             return self.name == other.name

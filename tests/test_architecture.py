@@ -26,7 +26,7 @@ LAYERS = (
     ("runtime",),
     ("capture", "compiler", "link", "stages"),
     ("session", "feeds", "fetches"),
-    ("viz", "train", "nn", "random", "testing"),
+    ("viz", "train", "nn", "random", "testing", "integrate", "optimize"),
     ("__init__",),
 )
 LEVEL = {name: level for level, row in enumerate(LAYERS) for name in row}
@@ -103,8 +103,12 @@ def test_importing_graphflow_is_light():
     assert done.stdout.strip() == "", f"importing graphflow imports {done.stdout.strip()}"
 
 
+PUBLIC = (gf, gf.nn, gf.optimize, gf.random, gf.train, gf.viz)
+
+
 def public_names():
-    for prefix, module in (("gf", gf), ("gf.nn", gf.nn), ("gf.random", gf.random), ("gf.train", gf.train), ("gf.viz", gf.viz)):
+    for module in PUBLIC:
+        prefix = module.__name__.replace("graphflow", "gf")
         for name in module.__all__:
             yield pytest.param(module, name, id=f"{prefix}.{name}")
 
@@ -120,7 +124,7 @@ def test_public_names_are_documented(module, name):
 
 
 def test_public_names_are_sorted_and_unique():
-    for module in (gf, gf.nn, gf.random, gf.train, gf.viz):
+    for module in PUBLIC:
         names = list(module.__all__)
         assert len(names) == len(set(names)), f"{module.__name__}.__all__ names something twice"
 

@@ -47,7 +47,8 @@ class Raveled:
         stack: Shape = vectors.shape[:-1]
         if len(self.leaves) == 1:
             return pack(self.nest, [reshape(vectors, (*stack, *self.leaves[0].shape))])
-        parts, start = [], 0
+        parts: list[Tensor] = []
+        start: AnySize = 0
         for leaf in self.leaves:
             stop = start + leaf.type.size
             parts.append(reshape(vectors[..., start:stop], (*stack, *leaf.shape)))

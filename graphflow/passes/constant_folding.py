@@ -33,8 +33,8 @@ def fold(t: Tensor) -> Tensor | None:
 
 def is_foldable(node: Node) -> bool:
     """Are all operands constants, and the result one small array that no run and no symbolic size has a part in?"""
-    if node.op.access is Access.SOURCE or node.op.reference is None or node.op in KEPT:
-        return False
+    if node.op.access in (Access.SOURCE, Access.CONTROL) or node.op.reference is None or node.op in KEPT:
+        return False  # a loop may take long, or never end: that is for a run to find out
     bytes_read = 0
     for operand in node.inputs:
         if operand.op is not constant:

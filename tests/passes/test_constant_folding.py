@@ -9,6 +9,7 @@ from graphflow.ops import elementary as e
 from graphflow.ops import indexing, random
 from graphflow.ops import movement as m
 from graphflow.ops import reductions as r
+from graphflow.ops.control import while_loop
 from graphflow.ops.source import make_placeholder, size_value
 from graphflow.passes.constant_folding import MAX_FOLDED_BYTES, constant_folding
 
@@ -58,3 +59,9 @@ def test_what_stays(program_of):
     assert [t.op.name for t in after.outputs[1:4]] == ["broadcast_to", "iota", "add"]
     assert after.outputs[4].op.name != "constant"
     assert any(n.op.name == "run_counter" for n in after.nodes)
+
+
+def test_loops_are_left_to_the_run(program_of):
+    """The compiler would run them in Python, for as long as they take."""
+    (final,) = while_loop(lambda k: k < 10, lambda k: (k + 1,), (constant(0),))
+    assert constant_folding(program_of(final)).outputs[0].op.name == "loop"
