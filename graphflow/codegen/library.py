@@ -13,15 +13,15 @@ from graphflow.codegen.attention import ATTENTION
 from graphflow.codegen.convolution import PRODUCTS
 from graphflow.codegen.depthwise import DEPTHWISE
 from graphflow.codegen.emit import Emitter, Source
-from graphflow.codegen.library_values import LibraryValue
+from graphflow.codegen.library_values import NARROW, LibraryValue
 from graphflow.codegen.pooling import POOLS, emit_pool
 from graphflow.codegen.scatter import emit_check, emit_scatter
 from graphflow.codegen.sequential import emit_sequential
 from graphflow.ir.scalar import Axis, as_index
 from graphflow.ir.tensor import Node, Tensor
-from graphflow.loop.ir import Kernel, Offset, Role
+from graphflow.loop.ir import Kernel, Offset, Role, Store
 from graphflow.loop.library import update_scale
-from graphflow.loop.lower import flat_offset
+from graphflow.loop.lower import flat_offset, merge_axes
 from graphflow.ops.convolution import is_depthwise
 from graphflow.ops.declare import broadcast_index
 from graphflow.types import Shape, product
@@ -45,7 +45,10 @@ def emit_matmul(kernel: Kernel, root: Node) -> Source:
     sizes = (product(batch), m, n, k)
     suffix, size = scalar.SUFFIX[root.type.dtype.name], root.type.dtype.itemsize
     raw = kernel.operands[-1]
-    followers = kernel.stages[0].stores
+    batch_axes, axes = list(kernel.rows[: len(batch)]), list(kernel.rows[len(batch) :])
+    followers: Sequence[Store] = kernel.stages[0].stores
+    if isinstance(n, int) and n <= NARROW:  # a line alone is too short to have several vectors on the way
+        (axes,), _, followers = merge_axes([axes], [], followers)
     # `c + alpha * product` written over c: BLAS does that by itself.
     folded = kernel.roles[kernel.params.index(raw)] is Role.INOUT
     update = update_scale(kernel.group, root) if folded else None
@@ -57,8 +60,6 @@ def emit_matmul(kernel: Kernel, root: Node) -> Source:
         line(f"across = index_div({dim(n)} + {tile_columns} - 1, {tile_columns})")
         line(f"down = index_div({dim(m)} + {tile_rows} - 1, {tile_rows})")
         line("tile = index_mod(unit, across * down)")
-        axes = list(emitter.kernel.rows)
-        batch_axes = axes[: len(batch)]
         if batch:
             line("matrix = index_div(unit, across * down)")
             emitter.unravel("matrix", batch_axes)
@@ -84,12 +85,21 @@ def emit_matmul(kernel: Kernel, root: Node) -> Source:
             f"a, max(1, {dim(lda)}), b, max(1, {dim(ldb)}), {beta}, c, max(1, {dim(n)}))"
         )
         if followers and update is None:
-            of_rows = axes[len(batch) : -1]  # several where what follows runs over a view that splits the rows
-            with emitter.loop("for i in range(row_start, row_start + rows):", (), ()):
-                emitter.unravel("i", of_rows)
-                with emitter.loop("for j in range(column_start, column_start + columns):", axes[-1:], ["j"]):
-                    emitter.stores(followers)
+            follow(emitter, axes, dim(n), followers)
     return Source(emitter.text(), tuple(emitter.dims), LibraryValue("tiles", sizes), kernel)
+
+
+def follow(emitter: Emitter, axes: Sequence[Axis], width: str, followers: Sequence[Store]) -> None:
+    """What follows a product, on a tile: `axes` are its columns behind those of its rows, or one for all its elements."""
+    if len(axes) <= 1:
+        names = ["j"] * len(axes)
+        with emitter.loop(f"for j in range(row_start * {width}, (row_start + rows) * {width}):", axes, names):
+            emitter.stores(followers)
+        return
+    with emitter.loop("for i in range(row_start, row_start + rows):", (), ()):
+        emitter.unravel("i", axes[:-1])  # several where what follows runs over a view that splits the rows
+        with emitter.loop("for j in range(column_start, column_start + columns):", axes[-1:], ["j"]):
+            emitter.stores(followers)
 
 
 def batch_offset(tensor: Tensor, batch_axes: Sequence[Axis]) -> Offset:

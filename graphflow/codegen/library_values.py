@@ -16,19 +16,21 @@ MOST_TILES = 16  # of a large product: a tile packs its operands anew, so more o
 LEAST_FLOPS = 350_000  # of a tile of a small product: some 4 us
 FEW_TILES = 4  # of a small product: something for a second thread to do
 TILE_STEP = 16  # tiles are multiples of the register blocks
+NARROW = 32  # columns that are never cut: a tile of so few is whole lines, and what follows it one loop
 
 
 def tile_shape(batch: int, rows: int, columns: int, depth: int) -> tuple[int, int]:
     """(rows, columns) of a tile; depends on the sizes only, so that the result does not depend on the number of threads.
 
-    The number of tiles is a power of two, which shares out evenly, and they are as nearly square as that allows.
+    The number of tiles is a power of two, which shares out evenly, and they are as nearly square as that allows, but for
+    narrow products.
     """
     flops = 2 * rows * columns * depth
     parts = max(flops / TILE_FLOPS, min(FEW_TILES / max(batch, 1), flops / LEAST_FLOPS))
     halvings = round(math.log2(min(max(parts, 1), MOST_TILES)))
     tile = [max(rows, 1), max(columns, 1)]
     for _ in range(halvings):
-        longer = 0 if tile[0] > tile[1] else 1
+        longer = 0 if tile[0] > tile[1] or columns <= NARROW else 1
         tile[longer] = even_half(tile[longer])
     return tile[0], tile[1]
 

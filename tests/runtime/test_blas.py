@@ -99,3 +99,22 @@ def test_tiles_cover_the_result(batch, rows, columns, depth):
     tile_rows, tile_columns = tile_shape(batch, rows, columns, depth)
     assert 1 <= tile_rows <= rows and 1 <= tile_columns <= columns
     assert -(-rows // tile_rows) * -(-columns // tile_columns) <= 48
+
+
+@pytest.mark.parametrize("sizes", [(3, 5, 8), (40, 6000, 8), (2, 3, 3), (70, 3, 32)], ids=str)
+def test_what_follows_a_narrow_product_is_one_loop(sizes, rng):
+    """Lines of a few numbers alone leave the processor waiting; a bias is read by column and keeps the lines apart."""
+    rows, depth, columns = sizes
+    x, w, r, b = (
+        gf.placeholder(gf.float64, shape, name=name)
+        for name, shape in (("x", [rows, depth]), ("w", [depth, columns]), ("r", [rows, columns]), ("b", [columns]))
+    )
+    product = gf.matmul(x, w)
+    plain, biased = gf.tanh(product + r), gf.tanh(product + b)
+    values = {t: rng.normal(size=shape) for t, shape in ((x, (rows, depth)), (w, sizes[1:]), (r, (rows, columns)), (b, columns))}
+    with gf.Session() as sess:
+        for fetch, added in ((plain, r), (biased, b)):
+            feeds = {t: values[t] for t in (x, w, added)}
+            np.testing.assert_allclose(sess.run(fetch, feeds), np.tanh(values[x] @ values[w] + values[added]), rtol=1e-9)
+        (source,) = sess.executable(plain, [x, w, r]).sources
+        assert source.text.count("for ") == 2  # tiles, elements

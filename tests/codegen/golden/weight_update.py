@@ -46,7 +46,5 @@ def kernel(buffers, dims, begin, end):
         b = buffers[1] + 4 * (0 + column_start)
         c = buffers[3] + 4 * (0 + row_start * 4 + column_start)
         gemm_f32(d0, 112, 111, rows, columns, d3, float32(1.0), a, max(1, 8), b, max(1, 4), float32(0.0), c, max(1, 4))
-        for i in range(row_start, row_start + rows):
-            at = i * 4
-            for j in range(column_start, column_start + columns):
-                out3[at + j] = in2[at + j] - (out3[at + j] * float32(0.10000000149011612))
+        for j in range(row_start * 4, (row_start + rows) * 4):
+            out3[j] = in2[j] - (out3[j] * float32(0.10000000149011612))
