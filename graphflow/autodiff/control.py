@@ -27,7 +27,9 @@ from graphflow.ops.movement import broadcast_to, reshape, transpose
 from graphflow.ops.reductions import reduce_sum
 from graphflow.types import TensorType, int64, static_size
 
-RECOMPUTED = 4.0  # additions: an op that costs more is not computed again
+RECOMPUTED = 4.0  # additions: an op on large values that costs more is not computed again
+SMALL = 64  # elements of a value that loops compute element by element
+OF_SCALAR = 3  # bytes written and read in the time of an addition
 UNKNOWN_BYTES = 1 << 20  # taken for a value whose size only a run knows
 SUMMED_ROWS = 256  # elements of a cotangent of a captured value, up to which a parallel loop keeps a row of it for each step
 
@@ -149,7 +151,7 @@ class _Reverse:
         late = depending_on(given, wanted)
         read = [t for node in toposort(wanted) if node.outputs[0] in late for t in node.inputs]
         used = dict.fromkeys(t for t in (*read, *wanted) if t not in late)
-        return minimum_cut(used, set(self.state), must_keep, bytes_of)
+        return minimum_cut(used, set(self.state), cost_of_keeping, cost_again)
 
     def keep(self, kept: Sequence[Tensor]) -> tuple[list[Tensor], Tensor | None]:
         """The stacks of the kept values, and the number of steps where only the run knows it."""
@@ -293,14 +295,28 @@ def reversed_order(outputs: Sequence[Tensor], stop: set[Tensor]) -> list[Node]:
     return dependencies_first(roots, lambda node: [t.node for t in node.inputs if t not in stop])
 
 
-def must_keep(node: Node) -> bool:
-    """Is the node dearer to compute again than to keep?"""
-    return node.op.access in (Access.OPAQUE, Access.CONTROL) or node.op.cost > RECOMPUTED or node.op.access is Access.REDUCTION
-
-
-def bytes_of(tensor: Tensor) -> int:
+def cost_of_keeping(tensor: Tensor) -> int:
+    """What a row of a kept value costs: its bytes, written and read."""
     size = static_size(tensor.shape)
     return UNKNOWN_BYTES if size is None else max(1, size) * tensor.dtype.itemsize
+
+
+def cost_again(node: Node) -> int | None:
+    """What computing a node again costs, in bytes; None where it is not done.
+
+    A small value is computed by one instruction after the other, where the rows that are kept stay in the cache: an addition
+    is worth OF_SCALAR bytes. A large one is computed by vectors, and its rows come from memory.
+    """
+    if node.op.access in (Access.OPAQUE, Access.CONTROL):
+        return None
+    size = static_size(node.inputs[0].shape if node.op.access is Access.REDUCTION else node.type.shape)
+    if node.op.access is Access.MOVEMENT and not node.op.repeats:
+        return 0
+    if size is not None and size <= SMALL:
+        return round(size * node.op.cost * OF_SCALAR)
+    if node.op.cost > RECOMPUTED or node.op.access is Access.REDUCTION:
+        return None
+    return 0
 
 
 # --- branches ---------------------------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from graphflow.codegen.accuracy import ULP_BOUNDS
 from graphflow.codegen.blocks import Block, LoopName, Property
 from graphflow.codegen.emit import SCALARS, helper_modules
 from graphflow.codegen.listed_blocks import ListedBlock
-from graphflow.codegen.tracing import HELPERS, Helper, Traced, boolean, convert, llvm_type, select
+from graphflow.codegen.tracing import HELPERS, SHORT_CHAINS, Helper, Traced, boolean, convert, llvm_type, select
 
 FLAGS = ("reassoc", "contract")
 CHAINS = frozenset(name.rpartition("_")[0] for name in ULP_BOUNDS) - {"sqrt", "rsqrt"}  # helpers that are long chains
@@ -129,6 +129,7 @@ class _Module:
             for attribute in ("nounwind", "noinline", "readnone"):
                 found.attributes.add(attribute)
             builder = ir.IRBuilder(found.append_basic_block("entry"))
+            setattr(builder, SHORT_CHAINS, True)
             builder.ret(helper.call(*(Traced(builder, a, helper.dtype) for a in found.args)).value)
         return found
 
@@ -177,6 +178,7 @@ class _Function:
             else:
                 self.assign(name, Traced(self.builder, argument, np.dtype(kind)))
         self.outlined = outlined_helpers(definition)
+        setattr(self.builder, SHORT_CHAINS, ast.get_docstring(definition) == SCALARS)
         views = [n.func.id for n in ast.walk(definition) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
         count = sum(name.startswith(("buffer_", "scratch_")) for name in views)
         self.scopes = self._alias_scopes(min(count + 1, MAX_SCOPES))

@@ -21,6 +21,7 @@ So a helper has no branch on a value (`select` computes both sides), and what it
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -185,6 +186,7 @@ class Helper:
     result: np.dtype
 
 
+SHORT_CHAINS = "short_chains"  # the attribute of a builder of code in which one step waits for the last
 HELPERS: dict[str, Helper] = {}  # all that were made so far, by name
 
 
@@ -278,11 +280,22 @@ def same(*operands: Any) -> list[Traced]:
 
 
 def polynomial(x: Scalar, coefficients: Sequence[float]) -> Scalar:
-    """c0 + c1 x + c2 x**2 + ... by Horner's rule."""
+    """c0 + c1 x + c2 x**2 + ... by Horner's rule; by Estrin's where one result waits for another, as its chain is shorter."""
+    if getattr(getattr(x, "builder", None), SHORT_CHAINS, False):
+        return estrin(x, [as_type(c, x.dtype) for c in coefficients])
     total = multiply_add(x, as_type(coefficients[-1], x.dtype), as_type(coefficients[-2], x.dtype))
     for coefficient in coefficients[-3::-1]:
         total = multiply_add(total, x, as_type(coefficient, x.dtype))
     return total
+
+
+def estrin(x: Scalar, terms: Sequence[Any]) -> Scalar:
+    """The same in pairs, and pairs of pairs. Estrin, "Organization of computer systems", 1960."""
+    while len(terms) > 1:
+        pairs = [multiply_add(x, b, a) for a, b in itertools.pairwise(terms)][::2]
+        terms = [*pairs, *terms[2 * len(pairs) :]]
+        x = x * x
+    return terms[0]
 
 
 def as_type(literal: float, dtype: np.dtype) -> Scalar:

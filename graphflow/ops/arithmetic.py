@@ -53,7 +53,7 @@ def divide_(x, y):
     """Elementwise quotient, x / y."""
 
 
-divide_.defvjp(lambda g, out, x, y: g / conj(y), lambda g, out, x, y: -g * conj(out / y))
+divide_.defvjp(lambda g, out, x, y: g / conj(y), lambda g, out, x, y: -(g / conj(y) * conj(out)))  # one division for both
 
 
 def divide(x: Any, y: Any, name: str | None = None) -> Tensor:
