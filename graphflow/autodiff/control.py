@@ -9,6 +9,7 @@ one again.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from graphflow.autodiff.backward import backward
@@ -21,6 +22,7 @@ from graphflow.ir.order import dependencies_first
 from graphflow.ir.program import Program, rebuild, toposort
 from graphflow.ir.tensor import Node, Tensor
 from graphflow.ops.arithmetic import add
+from graphflow.ops.array import concat
 from graphflow.ops.control import branch, close, loop, make_parameter, parameter_like
 from graphflow.ops.linalg import matmul_
 from graphflow.ops.movement import broadcast_to, reshape, transpose
@@ -80,8 +82,8 @@ class _Reverse:
             return self.in_order(self.g_finals, [None] * len(self.stacks), [None] * len(self.captured))
         self.choose_sums()
         kept = self.kept_values()
-        stacks, steps = self.keep(kept)
-        return self.run(kept, stacks, steps)
+        rows, steps = self.keep(kept)
+        return self.run(rows, steps)
 
     def in_order(self, *parts: Sequence[Tensor | None]) -> list[Tensor | None]:
         return [*([None] if self.count is not None else []), *(x for part in parts for x in part)]
@@ -153,13 +155,14 @@ class _Reverse:
         used = dict.fromkeys(t for t in (*read, *wanted) if t not in late)
         return minimum_cut(used, set(self.state), cost_of_keeping, cost_again)
 
-    def keep(self, kept: Sequence[Tensor]) -> tuple[list[Tensor], Tensor | None]:
-        """The stacks of the kept values, and the number of steps where only the run knows it."""
+    def keep(self, kept: Sequence[Tensor]) -> tuple[list[Kept], Tensor | None]:
+        """The stacks that hold the kept values, and the number of steps where only the run knows it."""
         counted = self.condition is not None or self.count is not None
         present = {t: k for k, t in enumerate(self.body.outputs) if k >= len(self.state)}
-        fresh = [t for t in kept if t not in present]
-        if not fresh:
-            return [self.outs[present[t]] for t in kept], self.outs[-1] if counted else None
+        rows = packed([t for t in kept if t not in present])
+        found = [Kept(self.outs[present[t]], [t]) for t in kept if t in present]
+        if not rows:
+            return found, self.outs[-1] if counted else None
         length = self.length
         if length is None:
             raise GradientError(
@@ -167,36 +170,40 @@ class _Reverse:
                 operands={"loop": self.outs[0]},
                 rule="Give it maximum_iterations: the reverse needs room for as many steps.",
             )
-        body = Program(self.body.inputs, (*self.body.outputs, *fresh), (), self.body.name)
+        body = Program(self.body.inputs, (*self.body.outputs, *(row for row, _ in rows)), (), self.body.name)
         operands = (*([self.count] if self.count is not None else []), *self.initial, *self.stacks, *self.captured)
-        found = loop(
+        outs = loop(
             *operands, body=body, condition=self.condition, carried=len(self.state), elements=len(self.rows), length=length,
             reverse=self.backwards, counted=self.count is not None,
         )  # fmt: skip
-        place = {**present, **{t: len(self.body.outputs) + k for k, t in enumerate(fresh)}}
-        return [found[place[t]] for t in kept], found[-1] if counted else None
+        fresh = [Kept(stack, values) for stack, (_, values) in zip(outs[len(self.body.outputs) :], rows, strict=False)]
+        return [*found, *fresh], outs[-1] if counted else None
 
-    def run(self, kept: Sequence[Tensor], stacks: Sequence[Tensor], steps: Tensor | None) -> list[Tensor | None]:
+    def run(self, kept: Sequence[Kept], steps: Tensor | None) -> list[Tensor | None]:
         """The loop that goes through the steps from the last to the first, and what it gives each operand."""
         outer = dict(zip(self.outer, self.captured, strict=True))
         rows = dict(zip(self.rows, self.stacks, strict=True))
-        row_of = {t: stack for t, stack in zip(kept, stacks, strict=True) if t not in rows and t not in outer}
+        kept_values = {t for k in kept for t in k.values if t not in rows and t not in outer}
         results = self.results_of_step()
         sums = [make_parameter(t.type, "sum") for _, t in self.accumulated]
         first_sum = len(self.g_state)
         for j, total in enumerate(sums):
             results[first_sum + j] = add(total, results[first_sum + j])
         # what the step reads of the forward step: rows, kept values and captured values, under new names
-        needed = set(below(results, stop={self.index, *row_of, *rows, *outer}))
-        elements = {t: parameter_like(t, name="row") for t in (*rows, *row_of) if t in needed}
+        needed = set(below(results, stop={self.index, *kept_values, *rows, *outer}))
+        renamed = {t: parameter_like(t, name="row") for t in rows if t in needed}
+        elements = {parameter: rows[t] for t, parameter in renamed.items()}
+        for k in kept:
+            if any(t in needed and t in kept_values for t in k.values):
+                row = parameter_like(k.stack, k.stack.shape[1:], "kept")
+                elements[row] = k.stack
+                renamed.update(k.unpacked(row))
         captured: dict[Tensor, Tensor] = {t: parameter_like(t) for t in outer if t in needed}
         index = make_parameter(TensorType((), int64), "index")
-        renamed = {self.index: index, **elements, **captured}
-        results = substituted(results, renamed)
+        results = substituted(results, {self.index: index, **renamed, **captured})
         others: dict[Tensor, Tensor] = {}
-        inputs = [index, *self.g_state.values(), *sums, *elements.values(), *self.g_rows.values(), *captured.values()]
+        inputs = [index, *self.g_state.values(), *sums, *elements, *self.g_rows.values(), *captured.values()]
         body = close(results, inputs, others, "reverse_body")
-        stack_of = {**rows, **row_of}
         operands = {**{p: outer[t] for t, p in captured.items()}, **{p: t for t, p in others.items()}}
         given = [self.g_stacked[k] for k in self.g_rows]
         carried = len(self.g_state) + len(sums)
@@ -204,7 +211,7 @@ class _Reverse:
             *([steps] if steps is not None else []),
             *(g if (g := self.g_finals[k]) is not None else zeros(self.state[k].type) for k in self.g_state),
             *(zeros(t.type) for t in sums),
-            *(stack_of[t] for t in elements),
+            *elements.values(),
             *given,
             *(operands[p] for p in body.inputs[1 + carried + len(elements) + len(given) :]),
             body=body, condition=None, carried=carried, elements=len(elements) + len(given), length=self.length,
@@ -228,6 +235,49 @@ class _Reverse:
         of_initial = [states.get(k) for k in range(len(self.initial))]
         of_captured = [sum_of(totals[k]) if k in totals else None for k in range(len(self.captured))]
         return self.in_order(of_initial, of_rows, of_captured)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A stack of rows in which values of the steps stand side by side."""
+
+    stack: Tensor
+    values: list[Tensor]
+
+    def unpacked(self, row: Tensor) -> dict[Tensor, Tensor]:
+        """The values in a row."""
+        if len(self.values) == 1:
+            return {self.values[0]: row}
+        found: dict[Tensor, Tensor] = {}
+        start = 0
+        for tensor in self.values:
+            size = static_size(tensor.shape)
+            assert size is not None
+            found[tensor] = reshape(row[start : start + size], tensor.shape)
+            start += size
+        return found
+
+
+def packed(kept: Sequence[Tensor]) -> list[tuple[Tensor, list[Tensor]]]:
+    """(row, the values in it) for all values that a step keeps: small ones of one dtype side by side.
+
+    Values made in the same way are neighbours: what computes them may be one instruction for several.
+    """
+    small: dict[Any, list[Tensor]] = {}
+    rows: list[tuple[Tensor, list[Tensor]]] = []
+    for tensor in kept:
+        size = static_size(tensor.shape)
+        if size is not None and 0 < size <= SMALL:
+            small.setdefault(tensor.dtype, []).append(tensor)
+        else:
+            rows.append((tensor, [tensor]))
+    for group in small.values():
+        if len(group) == 1:
+            rows.append((group[0], group))
+            continue
+        group = sorted(group, key=lambda t: (t.op.name, [x.op.name for x in t.inputs]))
+        rows.append((concat([reshape(t, (-1,)) for t in group], 0), group))
+    return rows
 
 
 def terms_of(total: Tensor) -> list[Tensor]:

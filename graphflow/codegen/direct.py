@@ -31,7 +31,7 @@ from graphflow.codegen.tracing import HELPERS, SHORT_CHAINS, Helper, Traced, boo
 FLAGS = ("reassoc", "contract")
 CHAINS = frozenset(name.rpartition("_")[0] for name in ULP_BOUNDS) - {"sqrt", "rsqrt"}  # helpers that are long chains
 INTERLEAVE = 4  # vectors at a time of loops that call them; docs/performance.md has 1, 2, 3 and 8
-OUTLINED = 8  # calls of one helper in a kernel of scalars: more of them call one function, as code takes time to compile
+OUTLINED = 1200  # instructions of all places where a kernel of scalars calls a helper; more of them call one function
 MAX_SCOPES = 48  # buffers beyond this number may alias one another
 # LLVM unrolls loops of a known, small number of terms before it vectorises them, and then gathers from several rows at once.
 VECTORISED, UNROLLED = 16, 128  # terms: fewer are left to it, more it does not unroll
@@ -134,12 +134,20 @@ class _Module:
         return found
 
 
-def outlined_helpers(definition: ast.FunctionDef) -> set[str]:
-    """The helpers that are functions of their own: those that a kernel of scalars calls in many places."""
+def outlined_helpers(owner: _Module, definition: ast.FunctionDef) -> set[str]:
+    """The helpers that are functions of their own: those that a kernel of scalars calls in many places.
+
+    Code takes time to compile; but what is written out, LLVM may compute for several values at a time.
+    """
     if ast.get_docstring(definition) != SCALARS:
         return set()
     calls = Counter(n.func.id for n in ast.walk(definition) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name))
-    return {name for name, count in calls.items() if count > OUTLINED and _helper(name) is not None}
+    found = set()
+    for name, count in calls.items():
+        helper = _helper(name) if count > 1 else None
+        if helper is not None and count * len(owner.helper_function(helper).blocks[0].instructions) > OUTLINED:
+            found.add(name)
+    return found
 
 
 def parameter_kinds(definition: ast.FunctionDef) -> list[str]:
@@ -177,7 +185,7 @@ class _Function:
                 self.assign(name, Traced(self.builder, self.builder.sext(argument, I64), INT64))
             else:
                 self.assign(name, Traced(self.builder, argument, np.dtype(kind)))
-        self.outlined = outlined_helpers(definition)
+        self.outlined = outlined_helpers(owner, definition)
         setattr(self.builder, SHORT_CHAINS, ast.get_docstring(definition) == SCALARS)
         views = [n.func.id for n in ast.walk(definition) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
         count = sum(name.startswith(("buffer_", "scratch_")) for name in views)

@@ -25,6 +25,7 @@ from graphflow.ops.logic import cast_
 from graphflow.types import AnySize, DType, Shape, bool_, int64, product, static_size
 
 REGISTERS = 64  # elements of a carried value, or of a row, that are scalars of their own
+ROW = 2048  # elements of a row that is put together of values side by side: what a gradient keeps
 STATE = 640  # of all carried values together
 UNROLLED = 64  # terms of a sum that are written out; longer ones are loops
 MOST_VALUES = 12_000  # scalar operations of a kernel
@@ -735,7 +736,7 @@ def memory_reader(buffer: Buffer, tensor: Tensor) -> Read:
 def fill(scope: _Scope, tensor: Tensor, place: _Place, row: tuple[Expr, ...], shape: Shape) -> Fill:
     """Stores of a row of a stack: of each element of a small one, else a loop."""
     size = static_size(tensor.shape)
-    if size is not None and size <= REGISTERS:
+    if size is not None and size <= (ROW if tensor.op.name == "concat" else REGISTERS):
         stores = []
         for position in itertools.product(*(range(d) for d in tensor.shape)):  # type: ignore[arg-type]
             index = tuple(as_index(k) for k in position)

@@ -316,6 +316,9 @@ def _(index, x, *, begin, step, shape, value):
 # --- concat ------------------------------------------------------------------------------------------------------------
 
 
+CHAIN = 16  # operands that a concatenation tries one after the other
+
+
 @op(access=Access.MOVEMENT, reference=lambda *xs, axis: np.concatenate(xs, axis), common=("xs",))
 def concat_(*xs, axis):
     """The operands one after the other along `axis`."""
@@ -357,10 +360,18 @@ def _(index, *xs, axis):
     def read(k: int) -> s.Expr:
         return xs[k](*index[:axis], position - offsets[k], *index[axis + 1 :])
 
-    value = read(len(xs) - 1)
-    for k in range(len(xs) - 2, -1, -1):
-        value = s.Select(position < offsets[k + 1], read(k), value)
-    return value
+    def choose(first: int, last: int) -> s.Expr:
+        """The element of one of the operands from `first` on, before `last`; a tree of choices where they are many."""
+        if last - first == 1:
+            return read(first)
+        middle = first + 1 if last - first <= CHAIN else (first + last) // 2
+        return s.Select(position < offsets[middle], choose(first, middle), choose(middle, last))
+
+    known = s.constant_index(position)
+    if known is not None and all(isinstance(offset, int) for offset in offsets):
+        k = max(k for k, offset in enumerate(offsets) if k == 0 or offset <= known)  # type: ignore[operator]
+        return read(k)
+    return choose(0, len(xs))
 
 
 # --- numbers made of positions -----------------------------------------------------------------------------------------
