@@ -208,7 +208,7 @@ class Emitter:
 
     def expression(self, expr: Expr) -> str:
         match expr:
-            case Load(buffer, (offset,), dtype):
+            case Load(buffer, (offset, *_), dtype):
                 text = f"{self.params[id(buffer)]}[{self.offset_text(offset)}]"
                 if dtype.name == "float16":
                     return f"load_f16({text})"

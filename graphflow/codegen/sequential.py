@@ -124,10 +124,12 @@ class _Sequential(Emitter):
                 self.line(f"{step} = {step} + 1")
         for c, name in zip(statement.carried, names, strict=True):
             self.name(c.final, "state", name)
+        self.name(statement.after, "", step)
         if statement.trips is not None:
             self.name(statement.trips, "t", step)
 
     def registers(self, statement: Repeat, names: Sequence[str]) -> None:
+        self.name(statement.inside, "", "inside")
         for c, name in zip(statement.carried, names, strict=True):
             self.name(c.now, "state", name)
 

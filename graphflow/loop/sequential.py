@@ -102,6 +102,8 @@ class Repeat:
     carried: tuple[Carried, ...]
     late: tuple[Update, ...]  # changes of what the step reads: after everything else
     trips: Accumulator | None  # the number of steps made
+    inside: Accumulator  # what reads memory that the loop changes has one of these as an operand: it is not read anywhere
+    after: Accumulator  # else but in a step, or after the loop
     node: Node
 
 
@@ -565,14 +567,11 @@ class _Scope:
                 buffer, base = self.lowering.memory("stack", tensor.dtype, (rows, *tensor.shape))
                 place = _Place(buffer, () if base is None else ((base, 1),))
             places.append(place)
-            shape = output.shape
-
-            def read(index: tuple[Expr, ...], place: _Place = place, shape: Shape = shape, dtype: DType = output.dtype) -> Expr:
-                return Load(place.buffer, (place.offset(index, shape),), dtype)
-
-            self.given[output] = read
         operands = [self.reader(t) for t in node.inputs]
-        finals, trips = lower_loop(self.lowering, self.block, node, operands, places)
+        after = self.lowering.fresh(int64)
+        for place, output in zip(places, node.outputs[carried:-1], strict=True):
+            self.given[output] = stack_reader(place, output, after)
+        finals, trips = lower_loop(self.lowering, self.block, node, operands, places, after)
         for tensor, registers in zip(node.outputs, finals, strict=False):
             self.given[tensor] = register_reader(dict(registers), tensor.shape)
         self.given[node.outputs[-1]] = lambda index: trips
@@ -639,7 +638,7 @@ def constant_element(lowering: _Lowering, tensor: Tensor, index: tuple[Expr, ...
 
 
 def lower_loop(
-    lowering: _Lowering, block: Block, node: Node, operands: Sequence[Read], places: Sequence[_Place],
+    lowering: _Lowering, block: Block, node: Node, operands: Sequence[Read], places: Sequence[_Place], after: Accumulator,
     memory: Mapping[int, Buffer] | None = None,
 ) -> tuple[list[dict[tuple[int, ...], Expr]], Expr]:  # fmt: skip
     """(registers of the final carried values, number of steps) of a loop, whose statement goes to the end of `block`.
@@ -648,6 +647,7 @@ def lower_loop(
     large for registers: buffers that hold the initial value, then the next ones.
     """
     memory = memory or {}
+    inside = lowering.fresh(int64)
     attrs = node.attrs
     body: Program = attrs["body"]
     condition: Program | None = attrs["condition"]
@@ -670,7 +670,7 @@ def lower_loop(
         if tensor.dtype.name in ("float16", "bfloat16"):
             raise TooLarge("16-bit floats are rounded in memory")
         if k in memory:
-            given[tensor] = memory_reader(memory[k], tensor)
+            given[tensor] = memory_reader(memory[k], tensor, inside)
             by_state.append({})
             continue
         own = {place: lowering.fresh(tensor.dtype) for place in places_of(tensor.shape)}
@@ -716,7 +716,7 @@ def lower_loop(
         start = initial[k](tuple(as_index(i) for i in position))
         items.append(Carried(start, register, scope.value(body.outputs[k], position), final))
     trips = lowering.fresh(int64) if condition is not None else None
-    block.statements.append(Repeat(step, count, test, scope.block, tuple(items), tuple(late), trips, node))
+    block.statements.append(Repeat(step, count, test, scope.block, tuple(items), tuple(late), trips, inside, after, node))
     return finals, trips if trips is not None else count  # type: ignore[return-value]
 
 
@@ -729,8 +729,12 @@ def row_reader(read: Read, row: Expr) -> Read:
     return lambda index: read((row, *index))
 
 
-def memory_reader(buffer: Buffer, tensor: Tensor) -> Read:
-    return lambda index: Load(buffer, (flat_offset(index, tensor.shape),), tensor.dtype)
+def memory_reader(buffer: Buffer, tensor: Tensor, inside: Accumulator) -> Read:
+    return lambda index: Load(buffer, (flat_offset(index, tensor.shape), inside), tensor.dtype)
+
+
+def stack_reader(place: _Place, stack: Tensor, after: Accumulator) -> Read:
+    return lambda index: Load(place.buffer, (place.offset(index, stack.shape), after), stack.dtype)
 
 
 def fill(scope: _Scope, tensor: Tensor, place: _Place, row: tuple[Expr, ...], shape: Shape) -> Fill:
@@ -847,7 +851,9 @@ def loop_block(lowering: _Lowering, node: Node) -> Block:
             start = node.inputs[counted + k]
             value = Load(lowering.buffers(storage(start)), (Offset(0, ((axis, 1),)),), tensor.dtype)
             block.statements.append(Fill((axis,), (Store(memory[k], Offset(0, ((axis, 1),)), value),)))
-    finals, trips = lower_loop(lowering, block, node, operands, destinations(lowering, node, carried), memory)
+    finals, trips = lower_loop(
+        lowering, block, node, operands, destinations(lowering, node, carried), lowering.fresh(int64), memory
+    )
     for k, tensor in enumerate(node.outputs[:carried]):
         if tensor in lowering.group.outputs and k not in memory:
             stores = [
