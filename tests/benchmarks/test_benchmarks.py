@@ -1,4 +1,4 @@
-"""The benchmark runs: two workloads in graphflow alone, and the JSON it writes. Times are not tested."""
+"""The benchmark runs: three workloads in graphflow, one of them by hand too, and the JSON it writes. Times are not tested."""
 
 import json
 
@@ -16,12 +16,13 @@ from tests.benchmarks.worker import Worker, reason
 from tests.benchmarks.workloads import WORKLOADS
 
 
-def test_two_workloads_in_graphflow_alone(tmp_path, capsys):
+def test_three_workloads_without_peers(tmp_path, capsys):
     path = tmp_path / "out.json"
-    failed = main(["--only", "scalar,logistic", "--peers", "", "--seconds", "0.03", "--threads", "1", "--json", str(path)])
+    chosen = ["--only", "scalar,logistic,pid", "--peers", "numba"]
+    failed = main([*chosen, "--seconds", "0.03", "--threads", "1", "--json", str(path)])
     assert failed == 0, capsys.readouterr().out
     written = json.loads(path.read_text())
-    assert [workload["name"] for workload in written["workloads"]] == ["scalar", "logistic"]
+    assert [workload["name"] for workload in written["workloads"]] == ["scalar", "logistic", "pid"]
     for workload in written["workloads"]:
         row = workload["frameworks"]["graphflow"]
         assert len(row["samples"]) == ROUNDS
@@ -30,6 +31,7 @@ def test_two_workloads_in_graphflow_alone(tmp_path, capsys):
         assert row["cold_seconds"] > 0 and row["warm_seconds"] > 0
         assert row["peak_bytes"] is None or row["peak_bytes"] > 1e6
         assert workload["best_peer"] is None and workload["ratio"] is None
+    assert [workload["by_hand"] is None for workload in written["workloads"]] == [True, True, False]
     assert written["versions"]["graphflow"] and written["machine"]["processors"] >= 1
 
 

@@ -242,6 +242,7 @@ class Bridge(Loop):
     steps: int = 64
     parameters = ("theta",)
     tolerance = 1e-8
+    left_out: ClassVar = {"torch-compile": COMPILED}
     strike = 100.0
     barrier = 90.0
     rate = 0.03
