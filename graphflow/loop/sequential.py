@@ -24,10 +24,12 @@ from graphflow.ops.declare import broadcast_index
 from graphflow.ops.logic import cast_
 from graphflow.types import AnySize, DType, Shape, bool_, int64, product, static_size
 
+SUMMED = "i"  # how the names of axes begin that a sum runs over
 REGISTERS = 64  # elements of a carried value, or of a row, that are scalars of their own
 ROW = 2048  # elements of a row that is put together of values side by side: what a gradient keeps
 STATE = 640  # of all carried values together
 UNROLLED = 64  # terms of a sum that are written out; longer ones are loops
+VECTORISED = 16  # terms of a sum over what is in memory that are a loop, several terms at a time
 MOST_VALUES = 12_000  # scalar operations of a kernel
 STACK_ELEMENTS = 4096  # of a stack of rows inside the kernel that is on the machine's stack
 WHILE_STEPS = 64  # of a loop whose steps only a run can tell, for the estimate of its work
@@ -120,6 +122,10 @@ class Block:
 
 class TooLarge(Exception):
     """What does not become one kernel."""
+
+
+class InRegisters(Exception):
+    """A sum over values in registers, which no loop can count through."""
 
 
 def expressions(block: Block) -> list[Expr]:
@@ -434,7 +440,7 @@ class _Scope:
     def reduce(self, node: Node, shape: Shape, reduced: tuple[int, ...]) -> None:
         """A long reduction is a loop of its own, or a part of one over the same axes."""
         count = static_size(tuple(shape[a] for a in reduced))
-        if count is not None and count <= UNROLLED:
+        if count is not None and count < VECTORISED:
             return
         kept = [shape[a] for a in range(len(shape)) if a not in reduced]
         axes = self.axes_of([shape[a] for a in reduced])
@@ -454,9 +460,11 @@ class _Scope:
         ta, tb = node.attrs["transpose_a"], node.attrs["transpose_b"]
         depth = a.shape[-2] if ta else a.shape[-1]
         size = static_size(node.type.shape)
-        if isinstance(depth, int) and depth <= UNROLLED:
+        if isinstance(depth, int) and depth < VECTORISED:
             return
         if size is None or size > REGISTERS:
+            if isinstance(depth, int) and depth <= UNROLLED:
+                return  # as far as elements of it are read
             raise TooLarge("a product of large matrices")
         axes = self.axes_of([depth])
 
@@ -476,22 +484,32 @@ class _Scope:
         for statement in reversed(self.block.statements):
             if isinstance(statement, Sum) and [a.extent for a in statement.axes] == list(sizes):
                 return statement.axes
-        return tuple(Axis(f"i{k}", size) for k, size in enumerate(sizes))
+        return tuple(Axis(f"{SUMMED}{k}", size) for k, size in enumerate(sizes))
 
     def sums(
         self, node: Node, kept: Sequence[AnySize], axes: tuple[Axis, ...], combine: str, term: Callable[[tuple[int, ...]], Expr],
         place: Callable[[tuple[Expr, ...]], list[Expr]],
     ) -> None:  # fmt: skip
-        size = static_size(tuple(kept))
+        size, count = static_size(tuple(kept)), static_size(tuple(a.extent for a in axes))
+        short = count is not None and count <= UNROLLED
         if size is None or size > REGISTERS:
+            if short:
+                return
             raise TooLarge("sums of many rows")
         dtype = node.type.dtype.compute
+        try:
+            values = [term(position) for position in itertools.product(*(range(k) for k in kept))]  # type: ignore[arg-type]
+        except InRegisters:
+            if short:
+                return  # written out
+            raise TooLarge("a long sum of values in registers") from None
         registers: dict[tuple[int, ...], Expr] = {}
         terms = []
-        for position in itertools.product(*(range(k) for k in kept)):  # type: ignore[arg-type]
+        positions = itertools.product(*(range(k) for k in kept))  # type: ignore[arg-type]
+        for position, value in zip(positions, values, strict=True):
             result = self.lowering.fresh(dtype)
             registers[position] = result
-            terms.append((result, combine, identity_of(combine, dtype), term(position)))
+            terms.append((result, combine, identity_of(combine, dtype), value))
         self.add_sum(axes, terms)
         shape = tuple(kept)
         read = register_reader(registers, shape)
@@ -607,6 +625,8 @@ def register_reader(registers: Mapping[tuple[int, ...], Expr], shape: Shape) -> 
         if all(isinstance(i, Const) for i in index):
             found = registers.get(tuple(i.value for i in index))  # type: ignore[attr-defined]
             return found if found is not None else Const(0, next(iter(registers.values())).dtype)
+        if any(isinstance(e, Axis) and e.name.startswith(SUMMED) for e in walk(list(index))):
+            raise InRegisters
         result: Expr | None = None
         for place, register in registers.items():
             here: Expr | None = None
