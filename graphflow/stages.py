@@ -56,7 +56,7 @@ def run_stages(program: Program, options: Options) -> Stages:
 def lower(groups: tuple[FusionGroup, ...], program: Program, options: Options) -> tuple[tuple[Item, ...], tuple[Cycle, ...]]:
     """The rows of all groups in launch order, with outputs merged into dying inputs; and the loops among them."""
     rows = Rows(options)
-    rows.groups(groups, Buffers())
+    rows.groups(groups, program, Buffers())
     items, cycles = checks_first(rows.items), rows.cycles
     if "inplace" not in options.disable:
         items, cycles = run_in_place(items, cycles, program)
@@ -155,6 +155,8 @@ def step_text(step: Step, targets: Sequence[int]) -> str:
             text = f"{names[0]} += {step.values[0]}"
         case "store":
             text = f"{names[0]} = {step.values[0]}" + (f" + {names[1]}" if names[1] else "")
+        case "clear":
+            text = f"clear {names[0]} from row {names[1]} on, of {step.values[0]} bytes"
         case "copy":
             text = f"copy {names[1]} to {names[0]}, {step.values[0]} bytes"
         case "until":

@@ -15,6 +15,7 @@ TILE_FLOPS = 6_000_000  # floating-point operations of a tile: some 70 us of one
 MOST_TILES = 16  # of a large product: a tile packs its operands anew, so more of them is more copying
 LEAST_FLOPS = 350_000  # of a tile of a small product: some 4 us
 FEW_TILES = 4  # of a small product: something for a second thread to do
+DEEP, DEEP_SIDE = 1024, 64  # the sums of a deep product are read and written for each part of its depth: tiles have that side
 TILE_STEP = 16  # tiles are multiples of the register blocks
 NARROW = 32  # columns that are never cut: a tile of so few is whole lines, and what follows it one loop
 
@@ -29,9 +30,12 @@ def tile_shape(batch: int, rows: int, columns: int, depth: int) -> tuple[int, in
     parts = max(flops / TILE_FLOPS, min(FEW_TILES / max(batch, 1), flops / LEAST_FLOPS))
     halvings = round(math.log2(min(max(parts, 1), MOST_TILES)))
     tile = [max(rows, 1), max(columns, 1)]
-    for _ in range(halvings):
+    for done in range(halvings):
         longer = 0 if tile[0] > tile[1] or columns <= NARROW else 1
-        tile[longer] = even_half(tile[longer])
+        half = even_half(tile[longer])
+        if depth > DEEP and done and half < DEEP_SIDE:
+            break
+        tile[longer] = half
     return tile[0], tile[1]
 
 

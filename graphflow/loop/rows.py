@@ -27,6 +27,7 @@ from graphflow.loop.ir import Buffer, Cycle, FusionGroup, Item, Label, Step
 from graphflow.loop.library import lower_library
 from graphflow.loop.partition import partition
 from graphflow.loop.sequential import lower_sequential
+from graphflow.ops.control import loop
 from graphflow.options import Options
 from graphflow.types import AnySize, DType, int64
 
@@ -37,6 +38,7 @@ class Buffers:
     def __init__(self, outer: Buffers | None = None, known: Mapping[Tensor, Buffer] | None = None) -> None:
         self.outer = outer
         self.known = dict(known or {})
+        self.read_whole: set[Tensor] = set()
 
     def of(self, tensor: Tensor) -> Buffer:
         """The buffer with the values of a tensor that is no view."""
@@ -89,10 +91,12 @@ class Rows:
 
     def program(self, program: Program, buffers: Buffers) -> None:
         """Add the rows that compute a program."""
-        self.groups(partition(program, fuse="fusion" not in self.options.disable, max_group=self.options.max_group), buffers)
+        groups = partition(program, fuse="fusion" not in self.options.disable, max_group=self.options.max_group)
+        self.groups(groups, program, buffers)
 
-    def groups(self, groups: Sequence[FusionGroup], buffers: Buffers) -> None:
-        """Add the rows of groups, in launch order."""
+    def groups(self, groups: Sequence[FusionGroup], program: Program, buffers: Buffers) -> None:
+        """Add the rows of a program's groups, in launch order."""
+        buffers.read_whole = read_whole(program)
         for group in groups:
             if group.kind == "loop":
                 self.items.extend(lower_group(group, buffers.of, scratch))
@@ -108,7 +112,7 @@ class Rows:
         kernel = None if "sequential" in self.options.disable else lower_sequential(group, buffers.of, scratch)
         if kernel is not None:
             self.items.append(kernel)
-        elif node.op.name == "loop":
+        elif node.op is loop:
             self.loop(node, buffers)
         else:
             self.branch(node, buffers)
@@ -198,6 +202,10 @@ class Rows:
             self.items.append(step("count", index, values=[-1]))
         self.items += [step("again", to=(head,)), end]
         self.items += [step("copy", c.final, c.now, values=[bytes_of(c.final)]) for c in states if not c.in_place]
+        if condition is not None or count is not None:
+            for tensor, out, stack in zip(node.outputs[carried:-1], body.outputs[carried:], results[carried:], strict=True):
+                if tensor in outer.read_whole:
+                    self.items.append(step("clear", stack, steps, values=[bytes_of(outer.of(tensor)), row_bytes(out)]))
         self.items.append(last)
         pointed = [b for c in states for b in (c.initial, c.final)] + [b for pair in moving for b in pair[1:]]
         pointed += [c.spare for c in states if c.spare is not None]
@@ -255,6 +263,23 @@ class _Targets:
         self.written.add(out)
         self.buffers.known[out] = to
         return True
+
+
+def read_whole(program: Program) -> set[Tensor]:
+    """The stacked results of loops of which more is read than the rows that their steps have written, which are zeros there."""
+    found = {storage(t) for t in program.results}
+    for node in program.nodes:
+        rows: set[Tensor] = set()
+        if node.op is loop:
+            start = int(node.attrs["counted"]) + node.attrs["carried"]
+            count = node.inputs[0].node if node.attrs["counted"] else None
+            rows = {t for t in node.inputs[start : start + node.attrs["elements"]] if t.node is count}
+        found.update(storage(t) for t in node.inputs if t not in rows)
+    return found
+
+
+def row_bytes(row: Tensor) -> AnySize:
+    return row.type.size * row.dtype.itemsize
 
 
 def bytes_of(buffer: Buffer) -> AnySize:

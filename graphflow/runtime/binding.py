@@ -50,7 +50,7 @@ MOVE = 2  # in the place of "may it fail?", marks a row that launches nothing
 OPS = {  # their numbers, as in `driver.move`
     name: number
     for number, name in enumerate(
-        ("point", "locate", "turn", "count", "again", "until", "unless", "copy", "store", "jump", "choose"), start=1
+        ("point", "locate", "turn", "count", "again", "until", "unless", "copy", "store", "jump", "choose", "clear"), start=1
     )
 }
 KEPT = 2  # arrays of one result: a caller may have each until it has the next one
@@ -271,7 +271,7 @@ class Binding:
         words = packed("q", [native.address_of(slots), native.address_of(pointers), native.address_of(errors), 0, 0])
         words.extend((self.table_address, len(self.program.rows), native.run_table_address(), not self.brief))
         if self.program.cycles or len(self.program.launches) < len(self.program.rows):
-            words.extend((0, 0, native.poll_address(), 0, native.memmove_address(), 0))
+            words.extend((0, 0, native.poll_address(), 0, native.memmove_address(), 0, native.memset_address()))
             words[9] = native.address_of(words)
         enter = native.entry(native.address_of(words))
         results = [self._copier(k, staged) for k in range(len(self.program.results))] if self.small else []

@@ -6,10 +6,10 @@ runs. A row is ROW int64s:
     address | slot numbers | how many | dims | extent | grain | may it fail? | estimated work, ns
     of move | slot numbers | how many | values | op | row to go to | 2 | estimated work of a step, ns
 
-A context is 15 int64s:
+A context is 16 int64s:
 
     slots | pointer block | errors | pool or 0 | failed row + 1 or 0 | table | rows | address of run_table | release the GIL?
-    9 its own address | 10 next row | 11 poll() | 12 work to do before it is called | 13 memmove() | 14 a word for move
+    9 its own address | 10 next row | 11 poll() | 12 work to do before it is called | 13 memmove() | 14 a word for move | 15 memset()
 
 A failed row of -1 means that the run was interrupted, and so does an error record that begins with -1, which kernels may
 write after poll() gave something else than 0 (`native.poll_address`). An error record is
@@ -195,6 +195,11 @@ def move(buffers, dims, begin, end):
             number[0] = values[0] + given[0]
     elif op == 10:  # jump
         following = dims[5]
+    elif op == 12:  # clear: a, b: the first value says how many bytes a has, the second how many at its start count, times b
+        number = view_i64(slots[numbers[1]])
+        done = number[0] * values[1]
+        if done < values[0]:
+            call_address(buffers[15], slots[numbers[0]] + done, 0, values[0] - done, 0, 0, 0, 0)
     else:  # choose: a: jump to the row that the int32 a counts off among the values behind the first, which says how many
         buffers[14] = 0
         call_address(buffers[13], buffers[9] + 112, slots[numbers[0]], 4, 0, 0, 0, 0)

@@ -155,11 +155,20 @@ def poll_address() -> int:
     return load(text, "the driver's poll", compiler="assembly")
 
 
-@cache
 def memmove_address() -> int:
     """The address of the C library's `memmove`."""
+    return _library_address("memmove")
+
+
+def memset_address() -> int:
+    """The address of the C library's `memset`."""
+    return _library_address("memset")
+
+
+@cache
+def _library_address(name: str) -> int:
     library = import_module("graphflow.codegen.objects").c_library()
-    return ctypes.cast(library.memmove, ctypes.c_void_p).value or 0
+    return ctypes.cast(getattr(library, name), ctypes.c_void_p).value or 0
 
 
 @cache

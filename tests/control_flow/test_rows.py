@@ -252,6 +252,22 @@ def test_the_rows_are_shown(rng):
         assert part in text
 
 
+@pytest.mark.parametrize("disabled", [ROWS, ""])
+def test_rows_that_no_step_reached_are_zeros(disabled, rng):
+    """The gradient of a weight is one product over all rows, of which the next run may reach fewer."""
+    w = gf.placeholder(gf.float64, [9, 9], name="w")
+    s = gf.placeholder(gf.float64, [8, 9], name="s")
+    bound = gf.placeholder(gf.float64, [], name="bound")
+    final = gf.while_loop(lambda s: gf.reduce_sum(s * s) < bound, lambda s: gf.tanh(s @ w) * 1.5, s, maximum_iterations=12)
+    fetches = [final, *gf.gradients(squares(final), [w, s])]
+    feeds = {w: rng.normal(size=(9, 9)), s: rng.normal(size=(8, 9)) * 0.1}
+    with gf.options(disable=disabled), gf.Session() as sess:
+        for limit in (1e9, 10.0, 1.0, 0.0):
+            found = sess.run(fetches, {**feeds, bound: limit})
+            for value, wanted in zip(found, evaluate(fetches, {**feeds, bound: limit}), strict=True):
+                np.testing.assert_allclose(value, wanted, rtol=1e-9, atol=1e-9)
+
+
 # --- failures -------------------------------------------------------------------------------------------------------------
 
 
