@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -14,7 +14,7 @@ class Repeated(NamedTuple):
     first: int
     head: int
     last: int
-    pinned: Sequence[Hashable]  # what is reached through pointers, all the time
+    pinned: Sequence[Any]  # what is reached through pointers, all the time
 
 
 def live_ranges(rows: Sequence[Iterable[Key]], repeated: Sequence[Repeated]) -> dict[Key, tuple[int, int]]:
@@ -32,8 +32,8 @@ def live_ranges(rows: Sequence[Iterable[Key]], repeated: Sequence[Repeated]) -> 
     for first, head, last, pinned in repeated:
         for key in pinned:
             if key in found:
-                low, high = found[key]  # type: ignore[index]
-                found[key] = (min(low, first), max(high, last))  # type: ignore[index]
+                low, high = found[key]
+                found[key] = (min(low, first), max(high, last))
         for key, (low, high) in found.items():
             if low <= last and high >= head and not (head <= low and high <= last):
                 found[key] = (min(low, head), max(high, last))

@@ -9,7 +9,8 @@ runs. A row is ROW int64s:
 A context is 16 int64s:
 
     slots | pointer block | errors | pool or 0 | failed row + 1 or 0 | table | rows | address of run_table | release the GIL?
-    9 its own address | 10 next row | 11 poll() | 12 work to do before it is called | 13 memmove() | 14 a word for move | 15 memset()
+    9 its own address | 10 next row | 11 poll() | 12 work to do before it is called | 13 memmove() | 14 a word for move
+    15 memset()
 
 A failed row of -1 means that the run was interrupted, and so does an error record that begins with -1, which kernels may
 write after poll() gave something else than 0 (`native.poll_address`). An error record is
