@@ -16,6 +16,7 @@ from graphflow.passes.canonicalize import canonicalize
 from graphflow.passes.constant_folding import constant_folding
 from graphflow.passes.control_flow import control_flow
 from graphflow.passes.cse import cse
+from graphflow.passes.hoisting import hoisting
 from graphflow.passes.rewrite import Fired
 from graphflow.passes.sparse_updates import sparse_updates
 from graphflow.passes.stability import stability
@@ -28,6 +29,7 @@ PASSES: tuple[Pass, ...] = (
     canonicalize,  # next: one form for each meaning, constants on the right; what stability and cse look for
     stability,  # then: safe forms of log(softmax(x)) and the like, found in canonical form
     cse,  # canonical forms compare equal; merged operands let canonicalize see x - x in the next round
+    hoisting,  # late: equal work in the body and before the loop is one by now
     sparse_updates,  # last: needs to know that nothing else reads a gradient
 )
 

@@ -115,8 +115,15 @@ class _Simplifier:
         given = [*zip(outer, captured, strict=True), *((state[k], initial[k]) for k in sorted(fixed))]
         of_condition = {} if condition is None else condition_parameters(condition, body, carried, elements)
         wanted = inputs_below(outputs, condition, of_condition)
-        rows_kept = [(row, stack) for row, stack in zip(rows, stacks, strict=True) if row in wanted]
+        rows_kept: list[tuple[Tensor, Tensor]] = []
+        of_stack: dict[Tensor, Tensor] = {}
         inside: dict[Tensor, Tensor] = {}
+        for row, stack in zip(rows, stacks, strict=True):
+            if row in wanted and stack in of_stack:
+                inside[row] = of_stack[stack]
+            elif row in wanted:
+                of_stack[stack] = row
+                rows_kept.append((row, stack))
         others: dict[Tensor, Tensor] = {}  # parameters by what they stand for: one for each tensor
         names: list[tuple[Tensor, Tensor]] = []
         for parameter, tensor in given:
@@ -138,7 +145,7 @@ class _Simplifier:
         )
         new_condition = None
         if condition is not None:
-            swapped = {of_condition[p]: of_condition.get(t, t) for p, t in inside.items()}
+            swapped = {of_condition[p]: of_condition.get(t, t) for p, t in inside.items() if p in of_condition}
             own = (condition.inputs[0], *(of_condition[state[k]] for k in numbers), *(of_condition[p] for p, _ in names))
             new_condition = replaced(Program(own, condition.outputs, (), condition.name), swapped)
         operands = (*inputs[:counted], *(initial[k] for k in numbers), *(s for _, s in rows_kept), *(t for _, t in names))

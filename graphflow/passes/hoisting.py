@@ -17,7 +17,7 @@ from graphflow.ir.program import Program, map_tensors, rebuild
 from graphflow.ir.tensor import Node, Tensor
 from graphflow.ops.control import loop, parameter_like
 from graphflow.ops.linalg import matmul_
-from graphflow.ops.movement import reshape, transpose
+from graphflow.ops.movement import reshape, reshape_, transpose
 from graphflow.passes.control_flow import replaced, sinkable
 from graphflow.passes.rewrite import MAX_REWRITES, Fired, Rule
 
@@ -75,7 +75,9 @@ class _Loop:
         first = 1 + carried
         parameters = body.inputs[first:]
         self.outer = dict(zip(parameters[elements:], self.operands[counted + carried + elements :], strict=True))
-        self.stacks = dict(zip(parameters[:elements], self.operands[counted + carried : counted + carried + elements], strict=True))
+        self.stacks = dict(
+            zip(parameters[:elements], self.operands[counted + carried : counted + carried + elements], strict=True)
+        )
         self.length = attrs["length"]
         self.hoist_captured(body)
         if attrs["condition"] is None and not counted:
@@ -120,7 +122,9 @@ class _Loop:
         """Compute before the loop what depends on captured values alone, unless that is only a matter of indices."""
         fixed: dict[Tensor, bool] = {t: True for t in self.outer}  # by whether it depends on a captured value
         for node in body.nodes:
-            if node.inputs and not node.op.fails and all(t in fixed or sinkable(t) or t.op.name == "constant" for t in node.inputs):
+            if node.op.fails or node.op.access is Access.CONTROL:
+                continue  # there may be no step, and then no failure
+            if node.inputs and all(t in fixed or sinkable(t) or t.op.name == "constant" for t in node.inputs):
                 if any(fixed.get(t) for t in node.inputs):
                     fixed.update(dict.fromkeys(node.outputs, True))
         outer = [t for node in body.nodes for t in node.inputs if any(o not in fixed for o in node.outputs)]
@@ -200,12 +204,9 @@ class _Loop:
 
 def base_of(tensor: Tensor, uses: Mapping[Tensor, int] | None = None) -> Tensor:
     """What a tensor is a reshape of; as far as nothing else reads it, if `uses` says how often each is read."""
-    while tensor.op is reshape_op and (uses is None or uses.get(tensor, 0) <= 1):
+    while tensor.op is reshape_ and (uses is None or uses.get(tensor, 0) <= 1):
         tensor = tensor.inputs[0]
     return tensor
-
-
-reshape_op = reshape.op if hasattr(reshape, "op") else reshape
 
 
 def product_of_rows(stack: Tensor, x: Tensor, matrix: Tensor, node: Node) -> Tensor:

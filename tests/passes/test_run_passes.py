@@ -67,9 +67,10 @@ def test_integers_that_only_cse_shows_equal_vanish_in_the_next_round(program_of)
 def test_every_pass_can_be_switched_off(name, x, program_of):
     table = Variable(np.zeros((5, 3), np.float32)).value
     change = scatter_add(make_placeholder("int32", x.shape[:1], name="i"), x, size=5, drop=False)
-    total, unused = control.foldl(lambda state, row: (state[0] + row, state[1] * row), x, (x[0], x[0]))
+    total, _ = control.foldl(lambda state, row: (state[0] + row, state[1] * row), x, (x[0], x[0]))
+    same, _ = control.scan(lambda state, row: (state + row, row), x, x[0])
     before = program_of(
-        math.log(1 + math.exp(x)) + math.exp(x) * (math.exp(1.0) * 1.0) + math.sin(x) * math.sin(x) + total,
+        math.log(1 + math.exp(x)) + math.exp(x) * (math.exp(1.0) * 1.0) + math.sin(x) * math.sin(x) + total + same,
         updates=[(table, a.subtract(table, a.multiply(change, 0.5)))],
     )
     everything, _ = run_passes(before, VERIFIED)
