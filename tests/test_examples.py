@@ -98,6 +98,7 @@ def test_ode_fit():
     rates = [number(rf"{name} = (0\.\d+)", text) for name in ("alpha", "beta", "gamma", "delta")]
     assert rates == pytest.approx([0.5402, 0.0272, 0.7964, 0.0237], abs=2e-4)
     assert number(r"logarithms' differences: (0\.\d+)", text) == pytest.approx(0.0481, abs=1e-4)
+    assert number(r"found in (\d+) steps", text) < 100
 
 
 def test_rnn_char():
