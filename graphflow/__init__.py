@@ -14,7 +14,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from graphflow import errors, nn, optimize, random, train
+from graphflow import errors, integrate, nn, optimize, random, train
 from graphflow.autodiff import gradients
 from graphflow.codegen import cache
 from graphflow.ir.graph import Graph, control_dependencies, get_default_graph, name_scope, reset_default_graph
@@ -304,6 +304,7 @@ __all__ = [
     "int16",
     "int32",
     "int64",
+    "integrate",
     "invert",
     "is_finite",
     "is_inf",

@@ -103,7 +103,7 @@ def test_importing_graphflow_is_light():
     assert done.stdout.strip() == "", f"importing graphflow imports {done.stdout.strip()}"
 
 
-PUBLIC = (gf, gf.nn, gf.optimize, gf.random, gf.train, gf.viz)
+PUBLIC = (gf, gf.integrate, gf.nn, gf.optimize, gf.random, gf.train, gf.viz)
 
 
 def public_names():

@@ -11,14 +11,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from graphflow.errors import ShapeError
+from graphflow.ir.op import literal
 from graphflow.ir.tensor import Tensor
 from graphflow.ops.arithmetic import absolute
 from graphflow.ops.array import concat, range_
 from graphflow.ops.custom_gradient import custom_gradient
+from graphflow.ops.linalg import matmul
 from graphflow.ops.logic import equal, where
 from graphflow.ops.movement import reshape, transpose
 from graphflow.ops.reductions import argmax, reduce_sum
-from graphflow.types import int64
+from graphflow.types import AnySize, DType, int64
 
 LARGEST = 32  # unknowns; the graph of an elimination grows with their number, its arithmetic with the third power
 
@@ -33,7 +35,7 @@ class Step:
 
 
 def factored(a: Tensor) -> Callable[[Tensor], Tensor]:
-    """The function that gives x with a x = b for vectors `b`; a matrix `a` of known size that is factored once.
+    """The function that gives x with a x = b for vectors or matrices `b`; a matrix `a` of known size that is factored once.
 
     Partial pivoting: Golub and Van Loan, "Matrix Computations", section 3.4. A singular matrix gives infinities or NaN.
     """
@@ -54,15 +56,16 @@ def factored(a: Tensor) -> Callable[[Tensor], Tensor]:
         steps.append(Step(chosen, factors, row))
 
     def solve(b: Tensor) -> Tensor:
-        right, left = [], reshape(b, (n, 1))
+        right, left = [], reshape(b, (n, -1))
         for step in steps:
             row, others = split(left, step.chosen)
             right.append(row)
             left = others - step.factors * row
-        x = right[-1] / steps[-1].row[0]
+        x = reshape(right[-1] / steps[-1].row[0], (1, -1))
         for step, value in zip(steps[-2::-1], right[-2::-1], strict=True):
-            x = concat([(value - reduce_sum(step.row[1:] * x)) / step.row[0], x])
-        return x
+            known = reduce_sum(reshape(step.row[1:], (-1, 1)) * x, 0)
+            x = concat([reshape((value - known) / step.row[0], (1, -1)), x])
+        return reshape(x, b.shape)
 
     return solve
 
@@ -85,3 +88,24 @@ def solve(a: Tensor, b: Tensor) -> Any:
         return -reshape(of_b, (-1, 1)) * x, of_b
 
     return x, grad
+
+
+@custom_gradient
+def inverse(a: Tensor) -> Any:
+    """The inverse of a small matrix of known size, for many products with it: their gradients are products as well.
+
+    Of a a**-1 = 1 follows d(a**-1) = -a**-1 da a**-1.
+    """
+    found = factored(a)(identity_matrix(a.shape[0], a.dtype))  # type: ignore[arg-type]
+
+    def grad(g: Tensor) -> Tensor:
+        turned = transpose(found)
+        return -matmul(matmul(turned, g), turned)
+
+    return found, grad
+
+
+def identity_matrix(size: AnySize, dtype: DType) -> Tensor:
+    """Ones on the diagonal, zeros beside it."""
+    numbers = range_(size)
+    return where(equal(reshape(numbers, (-1, 1)), numbers), literal(1, dtype), 0.0)

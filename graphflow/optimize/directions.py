@@ -6,9 +6,10 @@ from typing import Any, Protocol
 
 from graphflow.errors import ShapeError
 from graphflow.ir.tensor import Tensor
-from graphflow.ops.array import concat, range_, zeros
+from graphflow.ops.array import concat, zeros
 from graphflow.ops.control import scan
-from graphflow.ops.logic import equal, where
+from graphflow.ops.elimination import identity_matrix
+from graphflow.ops.logic import where
 from graphflow.ops.movement import reshape
 from graphflow.ops.reductions import reduce_sum
 
@@ -52,7 +53,7 @@ class BFGS:
         size = x.shape[0]
         if not isinstance(size, int):
             raise ShapeError(f"minimize: bfgs of {size} variables", operands={"x0": x}, rule='Use method="l-bfgs".')
-        return identity_matrix(x)
+        return identity_matrix(size, x.dtype)
 
     def direction(self, memory: Tensor, gradient: Tensor) -> Tensor:
         return -times(memory, gradient)
@@ -101,13 +102,6 @@ class LBFGS:
             where(useful, concat([stack[1:], reshape(row, (1, *row.shape))]), stack)
             for stack, row in zip(memory, rows, strict=True)
         )
-
-
-def identity_matrix(x: Tensor) -> Tensor:
-    """The identity matrix of the size and dtype of a vector."""
-    numbers = range_(x.shape[0])
-    one = zeros((), x.dtype) + 1.0
-    return where(equal(reshape(numbers, (-1, 1)), numbers), one, 0.0)
 
 
 def times(matrix: Tensor, vector: Tensor) -> Tensor:

@@ -11,15 +11,14 @@ from graphflow.ir.graph import name_scope
 from graphflow.ir.op import literal
 from graphflow.ir.tensor import Tensor
 from graphflow.ops.arithmetic import absolute
-from graphflow.ops.array import stack
 from graphflow.ops.control import cond, while_loop
 from graphflow.ops.elementary import sqrt
-from graphflow.ops.elimination import LARGEST, factored
+from graphflow.ops.elimination import LARGEST, factored, inverse
 from graphflow.ops.logic import logical_and, logical_not, logical_or, where
 from graphflow.ops.movement import reshape
 from graphflow.ops.ravel import Raveled
 from graphflow.ops.reductions import reduce_max, reduce_sum
-from graphflow.optimize.directions import identity_matrix, outer, times
+from graphflow.optimize.directions import outer, times
 from graphflow.optimize.implicit import Function, implicit
 from graphflow.types import int32
 
@@ -101,8 +100,7 @@ def broyden(residual: Function, x: Tensor, tolerance: float, most: int) -> _Iter
 
     def inverse_jacobian(x: Tensor) -> Tensor:
         (matrix,) = jacobian(residual(x), [x])
-        solve, unit = factored(matrix), identity_matrix(x)
-        return stack([solve(unit[k]) for k in range(x.shape[0])], axis=1)  # type: ignore[arg-type]
+        return inverse(matrix)
 
     def step(state: _Iterate) -> tuple[_Iterate]:
         x, value, helped = shortened(residual, state, -times(state.inverse, state.value))
