@@ -38,6 +38,11 @@ class Options:
         "GRAPHFLOW_COMPILER",
         "What compiles the kernels' source: llvm (our own compiler, numba for what it does not know) or numba.",
     )
+    tape_bytes: int = _setting(
+        1 << 28,
+        "GRAPHFLOW_TAPE_BYTES",
+        "Bytes that a gradient may keep of the steps of one loop; beyond, it keeps checkpoints and runs steps again.",
+    )
     max_rewrites: int = _setting(
         100, "GRAPHFLOW_MAX_REWRITES", "Rounds of rewriting before a pass is said to loop (RewriteLoopError)."
     )

@@ -8,36 +8,34 @@ one again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from graphflow.autodiff.backward import backward
+from graphflow.autodiff.checkpoints import Chunks, budget, in_each_lane
 from graphflow.autodiff.cut import minimum_cut
 from graphflow.autodiff.gradients import nodes_between
-from graphflow.errors import GradientError
+from graphflow.autodiff.substitute import substituted, zeros
 from graphflow.ir.graph import name_scope
 from graphflow.ir.op import Access, literal
-from graphflow.ir.order import dependencies_first
-from graphflow.ir.program import Program, rebuild, toposort
+from graphflow.ir.program import Program, toposort
 from graphflow.ir.tensor import Node, Tensor
 from graphflow.ops.arithmetic import add
 from graphflow.ops.array import concat
 from graphflow.ops.control import branch, close, loop, make_parameter, parameter_like
 from graphflow.ops.linalg import matmul_
-from graphflow.ops.movement import broadcast_to, reshape, transpose
+from graphflow.ops.movement import reshape, transpose
 from graphflow.ops.reductions import reduce_sum
-from graphflow.types import TensorType, int64, static_size
+from graphflow.ops.source import size_value
+from graphflow.types import Size, TensorType, int64, static_size
 
 RECOMPUTED = 4.0  # additions: an op on large values that costs more is not computed again
 SMALL = 64  # elements of a value that loops compute element by element
 OF_SCALAR = 3  # bytes written and read in the time of an addition
 UNKNOWN_BYTES = 1 << 20  # taken for a value whose size only a run knows
+RERUN_BYTES = 1 << 20  # of the results of a loop inside a loop, from which on it is run again rather than kept
 SUMMED_ROWS = 256  # elements of a cotangent of a captured value, up to which a parallel loop keeps a row of it for each step
-
-
-def zeros(type_: TensorType) -> Tensor:
-    return broadcast_to(literal(0, type_.dtype), type_.shape)
 
 
 def depending_on(roots: Iterable[Tensor], outputs: Sequence[Tensor]) -> set[Tensor]:
@@ -63,8 +61,9 @@ class _Reverse:
 
     def __init__(
         self, gs: Sequence[Tensor | None], outs: Sequence[Tensor], operands: Sequence[Tensor], *, body: Program,
-        condition: Program | None, carried: int, elements: int, length: Any, reverse: bool, counted: bool,
+        condition: Program | None, carried: int, elements: int, length: Any, reverse: bool, counted: bool, chunk: bool = False,
     ) -> None:  # fmt: skip
+        self.chunk = chunk  # is the loop small enough whatever it keeps?
         self.body, self.condition, self.length, self.backwards, self.outs = body, condition, length, reverse, outs
         self.count = operands[0] if counted else None
         rest = operands[1:] if counted else operands
@@ -77,13 +76,29 @@ class _Reverse:
 
     def cotangents(self) -> list[Tensor | None]:
         """What flows back to each operand."""
-        self.differentiate()
+        with in_each_lane(1 if self.state else self.length):
+            self.differentiate()
         if not any(c is not None for c in (*self.of_state, *self.of_rows, *self.of_outer)):
             return self.in_order(self.g_finals, [None] * len(self.stacks), [None] * len(self.captured))
         self.choose_sums()
         kept = self.kept_values()
+        if not self.fits(kept):
+            if self.state:
+                return self.in_chunks(kept)
+            kept = []  # steps that need nothing of one another are run again
         rows, steps = self.keep(kept)
         return self.run(rows, steps)
+
+    def fits(self, kept: Sequence[Tensor]) -> bool:
+        """Is there room for what each step keeps, as far as is known now?"""
+        if self.chunk or not (kept or self.products or self.summed):
+            return True
+        if self.length is None:
+            return False
+        sizes = [static_size(t.shape) for t in kept]
+        if not isinstance(self.length, int) or any(size is None for size in sizes):
+            return True
+        return self.length * sum(map(cost_of_keeping, kept)) <= budget()
 
     def in_order(self, *parts: Sequence[Tensor | None]) -> list[Tensor | None]:
         return [*([None] if self.count is not None else []), *(x for part in parts for x in part)]
@@ -119,8 +134,9 @@ class _Reverse:
         """How the cotangents of captured values are summed over the steps.
 
         Products of matrices: one product of all their rows, after the loop. Of a loop whose steps are independent, and stay so:
-        a row a step, summed after the loop. Others: step by step.
+        a row a step, summed after the loop. Others: step by step; so are all of a loop that makes fewer steps than it has rows.
         """
+        every = self.condition is None and self.count is None and self.length is not None
         self.products: list[tuple[int, Node]] = []
         self.summed: list[tuple[int, Tensor]] = []
         self.accumulated: list[tuple[int, Tensor]] = []
@@ -129,14 +145,14 @@ class _Reverse:
                 continue
             rest: list[Tensor] = []
             for term in terms_of(total):
-                if term.op is matmul_ and term.rank == 2 and large(term.inputs[0]):
+                if every and term.op is matmul_ and term.rank == 2 and large(term.inputs[0]):
                     self.products.append((k, term.node))
                 else:
                     rest.append(term)
             if rest:
                 total = sum_of(rest)
                 size = static_size(total.shape)
-                apart = not self.g_state and size is not None and size <= SUMMED_ROWS
+                apart = every and not self.g_state and size is not None and size <= SUMMED_ROWS
                 (self.summed if apart else self.accumulated).append((k, total))
 
     def results_of_step(self) -> list[Tensor]:
@@ -155,6 +171,27 @@ class _Reverse:
         used = dict.fromkeys(t for t in (*read, *wanted) if t not in late)
         return minimum_cut(used, set(self.state), cost_of_keeping, cost_again)
 
+    def in_chunks(self, kept: Sequence[Tensor]) -> list[Tensor | None]:
+        """The cotangents by way of checkpoints: half of the budget is theirs, half that of the steps of a chunk."""
+        room = budget() // 2
+        size = max(1, room // max(1, sum(map(cost_of_keeping, kept))))
+        chunks = Chunks(
+            self.body, self.initial, self.stacks, self.captured, self.steps(), self.length, self.backwards,
+            min(size, self.length) if isinstance(self.length, int) else size,
+            max(1, room // max(1, sum(map(cost_of_keeping, self.state)))),
+        )  # fmt: skip
+        g_state = {k: zeros(self.state[k].type) if (g := self.g_finals[k]) is None else g for k in self.g_state}
+        summed = [k for k, g in enumerate(self.of_outer) if g is not None]
+        states, rows, totals = chunks.reverse(reverse_of_chunk, g_state, self.g_stacked, summed)
+        of_initial = [states.get(k) for k in range(len(self.initial))]
+        return self.in_order(of_initial, rows, [totals.get(k) for k in range(len(self.captured))])
+
+    def steps(self) -> Tensor:
+        """The number of steps made."""
+        if self.condition is not None or self.count is not None:
+            return self.outs[-1]
+        return size_value(size=self.length) if isinstance(self.length, Size) else literal(self.length, int64)
+
     def keep(self, kept: Sequence[Tensor]) -> tuple[list[Kept], Tensor | None]:
         """The stacks that hold the kept values, and the number of steps where only the run knows it."""
         counted = self.condition is not None or self.count is not None
@@ -163,17 +200,10 @@ class _Reverse:
         found = [Kept(self.outs[present[t]], [t]) for t in kept if t in present]
         if not rows:
             return found, self.outs[-1] if counted else None
-        length = self.length
-        if length is None:
-            raise GradientError(
-                "gradients: a while_loop without maximum_iterations",
-                operands={"loop": self.outs[0]},
-                rule="Give it maximum_iterations: the reverse needs room for as many steps.",
-            )
         body = Program(self.body.inputs, (*self.body.outputs, *(row for row, _ in rows)), (), self.body.name)
         operands = (*([self.count] if self.count is not None else []), *self.initial, *self.stacks, *self.captured)
         outs = loop(
-            *operands, body=body, condition=self.condition, carried=len(self.state), elements=len(self.rows), length=length,
+            *operands, body=body, condition=self.condition, carried=len(self.state), elements=len(self.rows), length=self.length,
             reverse=self.backwards, counted=self.count is not None,
         )  # fmt: skip
         fresh = [Kept(stack, values) for stack, (_, values) in zip(outs[len(self.body.outputs) :], rows, strict=False)]
@@ -280,6 +310,13 @@ def packed(kept: Sequence[Tensor]) -> list[tuple[Tensor, list[Tensor]]]:
     return rows
 
 
+def reverse_of_chunk(
+    gs: Sequence[Tensor | None], outs: Sequence[Tensor], operands: Sequence[Tensor], **attributes: Any
+) -> list[Tensor | None]:
+    """The cotangents of the operands of a loop that is small enough to keep what its reverse needs."""
+    return _Reverse(gs, outs, operands, **attributes, chunk=True).cotangents()
+
+
 def terms_of(total: Tensor) -> list[Tensor]:
     """The terms of a sum."""
     if total.op is add and all(t.shape == total.shape for t in total.inputs):
@@ -327,24 +364,6 @@ def below(outputs: Sequence[Tensor], stop: set[Tensor]) -> list[Tensor]:
     return list(found)
 
 
-def substituted(outputs: Sequence[Tensor], renamed: Mapping[Tensor, Tensor]) -> list[Tensor]:
-    """`outputs` with other tensors in the places of some."""
-    known: dict[Tensor, Tensor] = dict(renamed)
-    for node in reversed_order(outputs, set(renamed)):
-        if all(t in known for t in node.outputs):
-            continue
-        new = rebuild(node, tuple(known[t] for t in node.inputs))
-        for old, fresh in zip(node.outputs, new, strict=True):
-            known.setdefault(old, fresh)
-    return [known[t] for t in outputs]
-
-
-def reversed_order(outputs: Sequence[Tensor], stop: set[Tensor]) -> list[Node]:
-    """The nodes below `outputs` that are needed when the tensors in `stop` are given, operands first."""
-    roots = [t.node for t in outputs if t not in stop]
-    return dependencies_first(roots, lambda node: [t.node for t in node.inputs if t not in stop])
-
-
 def cost_of_keeping(tensor: Tensor) -> int:
     """What a row of a kept value costs: its bytes, written and read."""
     size = static_size(tensor.shape)
@@ -354,9 +373,12 @@ def cost_of_keeping(tensor: Tensor) -> int:
 def cost_again(node: Node) -> int | None:
     """What computing a node again costs, in bytes; None where it is not done.
 
+    A loop whose results take much memory is run again.
     A small value is computed by one instruction after the other, where the rows that are kept stay in the cache: an addition
     is worth OF_SCALAR bytes. A large one is computed by vectors, and its rows come from memory.
     """
+    if node.op is loop and sum(map(cost_of_keeping, node.outputs)) > min(RERUN_BYTES, budget() // 16):
+        return 0
     if node.op.access in (Access.OPAQUE, Access.CONTROL):
         return None
     size = static_size(node.inputs[0].shape if node.op.access is Access.REDUCTION else node.type.shape)

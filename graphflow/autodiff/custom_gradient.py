@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from graphflow.autodiff.control import substituted, zeros
+from graphflow.autodiff.substitute import substituted, zeros
 from graphflow.errors import GradientError
 from graphflow.ir.op import convert_to_tensor
 from graphflow.ir.tensor import Tensor

@@ -374,7 +374,7 @@ def while_loop(
     """The values of `loop_vars` after `body(*loop_vars) -> loop_vars` has been applied as long as `cond(*loop_vars)` holds.
 
     `loop_vars` is a list, a tuple or a dict of tensors or nests of them (a dict is passed by keywords); the result has its
-    structure. `maximum_iterations`, a number or a size, bounds the steps; it also bounds the memory that a gradient takes.
+    structure. `maximum_iterations`, a number or a size, bounds the steps; a gradient needs no bound.
     """
     initial = tensors_of(loop_vars, "while_loop")
     if not initial:
