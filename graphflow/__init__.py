@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import Any
 
 from graphflow import errors, integrate, nn, optimize, random, train
-from graphflow.autodiff import gradients
+from graphflow.autodiff import gradients, jvp
 from graphflow.codegen import cache
 from graphflow.ir.graph import Graph, control_dependencies, get_default_graph, name_scope, reset_default_graph
 from graphflow.ir.op import constant, convert_to_tensor
@@ -309,6 +309,7 @@ __all__ = [
     "is_finite",
     "is_inf",
     "is_nan",
+    "jvp",
     "left_shift",
     "less",
     "less_equal",

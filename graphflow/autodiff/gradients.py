@@ -29,8 +29,8 @@ def gradients(
     """
     if unconnected_gradients not in ("raise", "none", "zero"):
         raise GradientError(f"unconnected_gradients={unconnected_gradients!r}", rule="It is 'raise', 'none' or 'zero'.")
-    targets = [_tensor(y) for y in flatten(ys)]
-    sources = [_tensor(x) for x in flatten(xs)]
+    targets = [tensor_of(y) for y in flatten(ys)]
+    sources = [tensor_of(x) for x in flatten(xs)]
     with name_scope(name):
         seeds = _seeds(targets, weights_of(ys, grad_ys))
         for source in sources:
@@ -58,18 +58,18 @@ def flatten(value: Any) -> list[Any]:
     return [value]
 
 
-def weights_of(ys: Any, grad_ys: Any) -> list[Any]:
+def weights_of(ys: Any, grad_ys: Any, what: str = "grad_ys", of: str = "ys", caller: str = "gradients") -> list[Any]:
     """The entry of `grad_ys` for each leaf of `ys`, whose structure it shares; None where there is none."""
     if not isinstance(ys, list | tuple):
         return [grad_ys]
     entries = [None] * len(ys) if grad_ys is None else grad_ys
     if not isinstance(entries, list | tuple) or len(entries) != len(ys):
         given = f"{len(entries)}" if isinstance(entries, list | tuple) else repr(entries)
-        raise GradientError(f"gradients: {given} grad_ys for {len(ys)} ys", rule="grad_ys has an entry, or None, for each y.")
-    return [weight for y, entry in zip(ys, entries, strict=True) for weight in weights_of(y, entry)]
+        raise GradientError(f"{caller}: {given} {what} for {len(ys)} {of}", rule=f"{what} has an entry, or None, for each.")
+    return [weight for y, entry in zip(ys, entries, strict=True) for weight in weights_of(y, entry, what, of, caller)]
 
 
-def _tensor(value: Any) -> Tensor:
+def tensor_of(value: Any) -> Tensor:
     return value.value if isinstance(value, Variable) else convert_to_tensor(value)
 
 
@@ -87,14 +87,14 @@ def _seeds(targets: Sequence[Tensor], weights: Sequence[Any]) -> dict[Tensor, Te
     return seeds
 
 
-def convert_weight(weight: Any, target: Tensor) -> Tensor:
-    """An entry of grad_ys in the dtype and shape of its y."""
-    seed = _tensor(weight) if isinstance(weight, Tensor | Variable) else convert_to_tensor(weight, target.dtype)
+def convert_weight(weight: Any, target: Tensor, what: str = "grad_ys", of: str = "y", caller: str = "gradients") -> Tensor:
+    """An entry of grad_ys, or a tangent, in the dtype and shape of the tensor it belongs to."""
+    seed = tensor_of(weight) if isinstance(weight, Tensor | Variable) else convert_to_tensor(weight, target.dtype)
     if seed.dtype != target.dtype or seed.rank > target.rank:
         raise ShapeError(
-            f"gradients: a grad_ys of type {seed.type} for a y of type {target.type}",
-            operands={"grad_y": seed, "y": target},
-            rule="grad_ys has the dtype and the shape of its y.",
+            f"{caller}: a {what} of type {seed.type} for {'an' if of == 'x' else 'a'} {of} of type {target.type}",
+            operands={what: seed, of: target},
+            rule=f"A {what} has the dtype and the shape of its {of}.",
         )
     return seed if seed.shape == target.shape else broadcast_to(seed, target.shape)
 

@@ -77,6 +77,16 @@ def test_gradient_equals_central_differences(sample, op):
 
 
 @pytest.mark.parametrize(("sample", "op"), PRIMITIVES + FUNCTIONS)
+def test_jvp_is_the_gradient_in_a_direction(sample, op):
+    case = Case(sample, op)
+    directions = [case.random_like(case.feed[x]) for x in case.sources]
+    gradients = gf.gradients(case.loss, case.sources, unconnected_gradients="zero")
+    slope, *found = evaluate([gf.jvp(case.loss, case.sources, directions), *gradients], case.feed)
+    parts = [float(np.real(np.conj(g) * d).sum()) for g, d in zip(found, directions, strict=True)]
+    np.testing.assert_allclose(slope, sum(parts), rtol=1e-9, atol=1e-9 * max(1.0, *map(abs, parts)))
+
+
+@pytest.mark.parametrize(("sample", "op"), PRIMITIVES + FUNCTIONS)
 def test_second_order_equals_central_differences(sample, op):
     if not sample.second:
         pytest.skip("the gradient itself is not smooth at this sample")
