@@ -13,8 +13,8 @@ from graphflow.errors import OptionError
 
 # What `disable` may name: each pass by its file, fusion, writing over what dies, and loops and branches that are one kernel.
 SWITCHES = (
-    "control_flow", "constant_folding", "canonicalize", "cse", "stability", "hoisting", "sparse_updates", "fusion", "inplace",
-    "sequential",
+    "control_flow", "constant_folding", "canonicalize", "cse", "stability", "hoisting", "short_rows", "sparse_updates",
+    "fusion", "inplace", "sequential",
 )  # fmt: skip
 
 

@@ -34,7 +34,7 @@ INTERLEAVE = 4  # vectors at a time of loops that call them; docs/performance.md
 OUTLINED = 1200  # instructions of all places where a kernel of scalars calls a helper; more of them call one function
 MAX_SCOPES = 48  # buffers beyond this number may alias one another
 # LLVM unrolls loops of a known, small number of terms before it vectorises them, and then gathers from several rows at once.
-VECTORISED, UNROLLED = 16, 128  # terms: fewer are left to it, more it does not unroll
+VECTORISED, LANES, UNROLLED = 16, 8, 128  # terms, and lanes of sums: fewer are left to it, more it does not unroll
 
 I64, I32, I8, I1 = (ir.IntType(bits) for bits in (64, 32, 8, 1))
 POINTER = I8.as_pointer()
@@ -68,20 +68,22 @@ def reduces(bounds: Sequence[ast.expr], body: Sequence[ast.stmt]) -> bool:
     Unrolled, it is vectorised no more, or only across the loop around it, which takes some versions of LLVM minutes.
     """
     match bounds:
-        case [ast.Constant(int(count))] if VECTORISED <= count <= UNROLLED:
+        case [ast.Constant(int(terms))] if terms <= UNROLLED:
             pass
         case _:
             return False
-    count = 0
+    sums = lanes = 0  # in locals, in the lanes of an array
     for statement in body:
         match statement:
             case ast.Assign([ast.Name(name)], value):
-                count += any(isinstance(part, ast.Name) and part.id == name for part in ast.walk(value))
-            case ast.Assign([ast.Subscript()], _):
-                pass
+                sums += any(isinstance(part, ast.Name) and part.id == name for part in ast.walk(value))
+            case ast.Assign([ast.Subscript() as place], value):
+                lanes += any(
+                    isinstance(part, ast.Subscript) and ast.unparse(part) == ast.unparse(place) for part in ast.walk(value)
+                )
             case _:
                 return False
-    return count > 0
+    return (sums > 0 and terms >= VECTORISED) or (lanes > 0 and terms >= LANES)
 
 
 def interleaving(body: Sequence[ast.stmt]) -> list[Property]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -12,10 +14,11 @@ from graphflow.ir.tensor import Node, Tensor
 from graphflow.loop.inline import Inliner, storage
 from graphflow.loop.ir import Buffer, FusionGroup, Kernel, Offset, Reduction, Role, Stage, Store, children, replace_children, walk
 from graphflow.loop.partition import CHEAP, match_axes
-from graphflow.loop.segments import segments
+from graphflow.loop.segments import MOST_OPS, segments
 from graphflow.ops.declare import REGISTRY
 from graphflow.types import AnySize, DType, Shape, contiguous_strides, int64, product
 
+MOST_WRITTEN_OUT = 16  # terms of a reduction that is no loop
 LANE_TILE = 64  # elements a column kernel keeps in its accumulators at a time: 256 bytes of float32
 
 
@@ -162,6 +165,8 @@ def reducing_kernel(
     if len(lanes) > 1:
         rows, lanes = [*rows, *lanes[:-1]], lanes[-1:]
     lanes = [a for a in lanes if a.extent != 1]
+    if lanes and not checks and (written_out := without_reductions(reductions, stores, reduced)) is not None:
+        return elementwise_kernel(group, [*rows, *lanes], written_out, checks)
     stages, finals = stage(reductions, stores, reduced)
     extent = product([a.extent for a in rows])
     if lanes:
@@ -169,6 +174,26 @@ def reducing_kernel(
         tiles = (lanes[0].extent + (LANE_TILE - 1)) // LANE_TILE
         return make_kernel(group, "column", rows, reduced, lanes, stages, finals, extent * tiles, checks)
     return make_kernel(group, "row", rows, reduced, [], stages, finals, extent, checks)
+
+
+def without_reductions(reductions: Sequence[Reduction], stores: Sequence[Store], reduced: Sequence[Axis]) -> list[Store] | None:
+    """The stores with reductions of few terms written out: sums stay in registers, and each is a value like any other."""
+    extents = [a.extent for a in reduced if isinstance(a.extent, int)]
+    terms, exprs = math.prod(extents), walk([r.value for r in reductions])
+    if len(extents) < len(reduced) or terms > MOST_WRITTEN_OUT or len(exprs) * terms > MOST_OPS:
+        return None
+    over = {id(a) for a in reduced}
+    if any(isinstance(e, Accumulator) for e in exprs) or any(id(a) in over for s in stores for a, _ in s.offset.terms):
+        return None
+    totals: dict[int, Expr] = {}
+    for r in reductions:
+        total: Expr = r.identity
+        for place in itertools.product(*map(range, extents)):
+            at = {id(a): Const(k, int64) for a, k in zip(reduced, place, strict=True)}
+            total = Call(r.combine, (total, rewriter(at)(r.value)), r.accumulator.dtype)
+        totals[id(r.accumulator)] = total
+    known = rewriter(totals)
+    return [replace(s, value=known(s.value)) for s in stores]
 
 
 def stage(reductions: Sequence[Reduction], stores: Sequence[Store], reduced: Sequence[Axis]) -> tuple[list[Stage], list[Store]]:
@@ -357,12 +382,14 @@ def rewriter(replacement: Mapping[int, Expr]) -> Callable[[Expr], Expr]:
             new = tuple(done[id(p)] for p in parts)
             if isinstance(e, Offset):
                 terms: dict[int, tuple[Expr, AnySize]] = {}
+                constant = e.constant
                 for atom, (_, factor) in zip(new, e.terms, strict=True):
-                    if isinstance(atom, Const) and atom.value == 0:
+                    if isinstance(atom, Const):
+                        constant = constant + atom.value * factor  # type: ignore[operator]
                         continue
                     old = terms.get(id(atom), (atom, 0))[1]
                     terms[id(atom)] = (atom, old + factor)
-                done[id(e)] = Offset(e.constant, tuple(terms.values()))
+                done[id(e)] = Offset(constant, tuple(terms.values()))
             elif all(a is b for a, b in zip(parts, new, strict=True)):
                 done[id(e)] = e
             else:

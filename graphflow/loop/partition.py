@@ -159,7 +159,8 @@ class Partitioner:
             return
         for tensor in node.inputs:
             base = storage(tensor)
-            if base.node in self.weights and self.weights[base.node][1] > CHEAP and tensor.type.size != node.type.size:
+            dear = base.node in self.weights and (self.weights[base.node][1] > CHEAP or moves_last_axis(base.node))
+            if dear and tensor.type.size != node.type.size:
                 self.place(base.node)
 
     def need_placed(self, tensor: Tensor) -> None:
@@ -455,6 +456,11 @@ class Partitioner:
         home = self.home.get(tensor)
         if home is not None and home is not group:
             group.deps.add(home)
+
+
+def moves_last_axis(node: Node) -> bool:
+    """Does reading along its rows jump about in its operand? Done once, that is nothing; again and again, no vector is loaded."""
+    return node.op.name == "transpose" and node.attrs["perm"][-1] != len(node.attrs["perm"]) - 1
 
 
 def in_memory(node: Node) -> tuple[Tensor, ...]:

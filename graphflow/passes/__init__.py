@@ -18,6 +18,7 @@ from graphflow.passes.control_flow import control_flow
 from graphflow.passes.cse import cse
 from graphflow.passes.hoisting import hoisting
 from graphflow.passes.rewrite import Fired
+from graphflow.passes.short_rows import short_rows
 from graphflow.passes.sparse_updates import sparse_updates
 from graphflow.passes.stability import stability
 
@@ -30,6 +31,7 @@ PASSES: tuple[Pass, ...] = (
     stability,  # then: safe forms of log(softmax(x)) and the like, found in canonical form
     cse,  # canonical forms compare equal; merged operands let canonicalize see x - x in the next round
     hoisting,  # late: equal work in the body and before the loop is one by now
+    short_rows,  # what is left is to be computed: in the order of memory that suits it
     sparse_updates,  # last: needs to know that nothing else reads a gradient
 )
 

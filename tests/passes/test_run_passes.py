@@ -69,8 +69,10 @@ def test_every_pass_can_be_switched_off(name, x, program_of):
     change = scatter_add(make_placeholder("int32", x.shape[:1], name="i"), x, size=5, drop=False)
     total, _ = control.foldl(lambda state, row: (state[0] + row, state[1] * row), x, (x[0], x[0]))
     same, _ = control.scan(lambda state, row: (state + row, row), x, x[0])
+    points, centres = make_placeholder("float32", [None, 1, 3], name="p"), make_placeholder("float32", [8, 3], name="c")
     before = program_of(
         math.log(1 + math.exp(x)) + math.exp(x) * (math.exp(1.0) * 1.0) + math.sin(x) * math.sin(x) + total + same,
+        r.reduce_sum(points * centres, axis=2),
         updates=[(table, a.subtract(table, a.multiply(change, 0.5)))],
     )
     everything, _ = run_passes(before, VERIFIED)
