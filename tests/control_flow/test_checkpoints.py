@@ -28,7 +28,9 @@ def growing(x, b, **bound):
 
 NESTS = {
     "while": lambda a, b: growing(b, b),
-    "of dicts": lambda a, b: gf.while_loop(lambda y, n: y < 9.0, lambda y, n: {"y": y * 1.5 + b, "n": n + 1}, {"y": b, "n": 0})["y"],
+    "of dicts": lambda a, b: gf.while_loop(lambda y, n: y < 9.0, lambda y, n: {"y": y * 1.5 + b, "n": n + 1}, {"y": b, "n": 0})[
+        "y"
+    ],
     "of lanes": lambda a, b: gf.reduce_sum(gf.vmap(lambda x: growing(x, b))(a)),
     "in a scan": lambda a, b: gf.scan(lambda c, x: (growing(c * 0.1 + x, b), c), a, b)[1],
     "with a branch": lambda a, b: gf.while_loop(

@@ -51,6 +51,47 @@ def set_row(array, k, row):
 # --- gradients where the data decide how often a loop runs -----------------------------------------------------------------
 
 
+def test_a_solver_that_stops_when_it_has_converged_is_differentiated(rng):
+    """One step of a simulation: velocities under contact forces that a loop finds, until they hardly change."""
+    stiff = np.array([[3.0, 0.4, 0.1], [0.4, 2.0, 0.3], [0.1, 0.3, 1.5]])
+
+    def step(velocity, push):
+        def moves(force, change, n):
+            return gf.logical_and(change > 1e-13, n < 200)
+
+        def relax(force, change, n):
+            residual = velocity + push - gf.squeeze(gf.matmul(gf.constant(stiff), gf.expand_dims(force, 1)), [1])
+            following = gf.maximum(force + 0.25 * residual, 0.0)
+            return following, gf.reduce_max(gf.abs(following - force)), n + 1
+
+        force, _, n = gf.while_loop(moves, relax, [gf.zeros_like(velocity), gf.constant(1.0, gf.float64), 0])
+        return gf.reduce_sum(gf.square(velocity - 0.1 * force)), n
+
+    value = check_gradients(lambda v, p: step(v, p)[0], [1.0, -0.5, 0.3], [0.2, 0.1, 0.9])
+    assert value > 0
+    v, p = fed([1.0]), fed([1.0])
+    assert 5 < run(step(v, p)[1], {v: [1.0, -0.5, 0.3], p: [0.2, 0.1, 0.9]}) < 200
+
+
+def test_dilation_until_nothing_changes_is_differentiated():
+    """Morphological reconstruction: a marker grows under a mask; how far is seen only when it stands still."""
+    mask = np.array([0.9, 0.8, 0.7, 0.1, 0.6, 0.5, 0.95, 0.2])
+    marker = np.array([0.0, 0.75, 0.0, 0.0, 0.0, 0.0, 0.3, 0.0])
+
+    def reconstruct(marker, mask):
+        def grows(marker, before):
+            return gf.reduce_any(gf.not_equal(marker, before))
+
+        def grow(marker, _):
+            wide = gf.pad(marker, [[1, 1]])
+            return gf.minimum(gf.maximum(gf.maximum(wide[:-2], wide[2:]), marker), mask), marker
+
+        grown, _ = gf.while_loop(grows, grow, [marker, marker - 1])
+        return gf.reduce_sum(grown * gf.constant(np.arange(1.0, 9.0)))
+
+    check_gradients(reconstruct, marker, mask)
+
+
 def test_gram_schmidt_in_a_loop_over_columns_is_differentiated(rng):
     """The loop indexes and replaces rows of what it carries."""
     matrix = rng.standard_normal((4, 4)) + 2 * np.eye(4)
@@ -79,6 +120,47 @@ def test_a_loose_bound_costs_nothing():
         return gf.while_loop(lambda y: y < 20.0, lambda y: y * x, [x], maximum_iterations=10**9)[0]
 
     assert check_gradients(power, 2.5, rtol=1e-5) == pytest.approx(2.5**4)
+
+
+def test_the_end_of_an_integration_is_fed():
+    """Euler's method until a time that is fed, with gradients by the parameters: compiled once for all times."""
+    end, rates = gf.placeholder(gf.float64, [], name="end"), gf.placeholder(gf.float64, [2], name="rates")
+
+    def go_on(t, x):
+        return t < end - 1e-9
+
+    def step(t, x):
+        return t + 0.1, x + 0.1 * (rates[0] - rates[1] * x)
+
+    _, x = gf.while_loop(go_on, step, [gf.constant(0.0, gf.float64), gf.constant(1.0, gf.float64)])
+    (slope,) = gf.gradients(x, [rates])
+    with gf.Session() as session:
+        call = session.make_callable([x, slope], feed_list=[end, rates])
+        call(0.1, np.array([1.0, 0.5]))
+        compiled = gf.cache.stats().compiled
+        for n in (0, 1, 7, 50):
+            value, gradient = call(n / 10, np.array([1.0, 0.5]))
+            decay = 0.95**n
+            assert value == pytest.approx(2 - decay, rel=1e-12)
+            by_rate = (0.05 * n * 0.95 ** (n - 1) if n else 0.0) * 2
+            assert gradient[0] == pytest.approx(2 * (1 - decay), rel=1e-9, abs=1e-15)
+            assert gradient[1] == pytest.approx(-4 * (1 - decay) + by_rate, rel=1e-9, abs=1e-12)
+        assert gf.cache.stats().compiled == compiled
+
+
+def test_a_counted_loop_that_fills_an_array_has_gradients_by_every_argument(rng):
+    """A linear system driven by inputs: by the start, the inputs, and both matrices."""
+
+    def rollout(x, us, a, b):
+        def step(t, outs, x):
+            x = gf.matmul(a, x) + gf.matmul(b, gf.expand_dims(gf.gather(us, t), 1))
+            return t + 1, set_row(outs, t, gf.squeeze(x, [1])), x
+
+        _, outs, _ = gf.while_loop(lambda t, *_: t < 4, step, [gf.constant(0), gf.zeros([4, 2], gf.float64), x])
+        return gf.reduce_sum(gf.square(outs))
+
+    arrays = [rng.standard_normal(shape) for shape in ((2, 1), (4, 2), (2, 2), (2, 2))]
+    check_gradients(rollout, *arrays)
 
 
 # --- loops over small states -----------------------------------------------------------------------------------------------
@@ -223,6 +305,22 @@ def test_steps_of_adaptive_size():
         few, many = (session.run([y, taken, refused], {rate: r}) for r in (1.0, 50.0))
     assert few[0][0] == pytest.approx((np.cos(1) + np.sin(1) - np.exp(-1)) / 2, abs=1e-4)
     assert many[1] > few[1] > 10 and many[2] > 0
+
+
+def test_a_switched_system_is_differentiated():
+    """Pendulums whose force changes at a time of its own, by a branch in the loop; gradients by all parameters."""
+
+    def energy(stiffness, start):
+        def slope(t, y):
+            return gf.cond(t < 0.3, lambda: gf.stack([y[1], -stiffness * y[0]]), lambda: gf.stack([y[1], stiffness - y[1]]))
+
+        def step(t, y):
+            return t + 0.05, y + 0.05 * slope(t, y)
+
+        _, y = gf.while_loop(lambda t, y: t < 0.99, step, [gf.constant(0.0, gf.float64), start])
+        return gf.reduce_sum(y * y)
+
+    check_gradients(energy, 2.0, [1.0, 0.1])
 
 
 def test_a_stiff_reaction_with_a_lane_for_each_tolerance():
