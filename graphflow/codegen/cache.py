@@ -37,7 +37,7 @@ _MAGIC = b"graphflow object 2\n"
 _HELPERS = (
     *("tracing.py", "vector_math.py", "special_math.py", "integer_math.py", "bits.py"),
     *("direct.py", "blocks.py", "listed_blocks.py", "compile.py", "numba_helpers.py", "intrinsics.py", "helpers.py"),
-    *("accuracy.py", "backend.py", "objects.py"),
+    *("accuracy.py", "assembly.py", "backend.py", "objects.py"),
 )
 
 

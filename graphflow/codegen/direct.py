@@ -20,13 +20,30 @@ from typing import Any
 
 import llvmlite.binding as llvm
 import numpy as np
-from llvmlite import ir
 
 from graphflow.codegen.accuracy import ULP_BOUNDS
-from graphflow.codegen.blocks import Block, LoopName, Property
+from graphflow.codegen.assembly import (
+    DOUBLE,
+    FLOAT,
+    I1,
+    I8,
+    I32,
+    I64,
+    POINTER,
+    VOID,
+    Block,
+    Builder,
+    Function,
+    Module,
+    Property,
+    Value,
+    array,
+    constant,
+)
+from graphflow.codegen.blocks import Block as ProductBlock
 from graphflow.codegen.emit import SCALARS, helper_modules
 from graphflow.codegen.listed_blocks import ListedBlock
-from graphflow.codegen.tracing import HELPERS, SHORT_CHAINS, Helper, Traced, boolean, convert, llvm_type, select
+from graphflow.codegen.tracing import HELPERS, Helper, Traced, boolean, convert, llvm_type, select
 
 FLAGS = ("reassoc", "contract")
 CHAINS = frozenset(name.rpartition("_")[0] for name in ULP_BOUNDS) - {"sqrt", "rsqrt"}  # helpers that are long chains
@@ -36,11 +53,7 @@ MAX_SCOPES = 48  # buffers beyond this number may alias one another
 # LLVM unrolls loops of a known, small number of terms before it vectorises them, and then gathers from several rows at once.
 VECTORISED, LANES, UNROLLED = 16, 8, 128  # terms, and lanes of sums: fewer are left to it, more it does not unroll
 
-I64, I32, I8, I1 = (ir.IntType(bits) for bits in (64, 32, 8, 1))
-POINTER = I8.as_pointer()
-_PARAMETERS: dict[str, ir.Type] = {
-    "pointer": I64.as_pointer(), "int64": I64, "int32": I32, "float32": ir.FloatType(), "float64": ir.DoubleType()
-}  # fmt: skip
+_PARAMETERS = {"pointer": POINTER, "int64": I64, "int32": I32, "float32": FLOAT, "float64": DOUBLE}
 _DTYPES = {
     "b1": np.dtype(bool),
     **{f"{kind}{bits}": np.dtype(f"{name}{bits}") for kind, name in (("i", "int"), ("u", "uint")) for bits in (8, 16, 32, 64)},
@@ -51,6 +64,11 @@ _CONSTRUCTORS = {str(d): d for d in _DTYPES.values()}
 INT64, FLOAT32 = np.dtype("int64"), np.dtype("float32")
 
 
+def storage_type(dtype: np.dtype) -> str:
+    """The LLVM type of an element in memory: booleans are bytes."""
+    return I8 if dtype == boolean else llvm_type(dtype)
+
+
 class Unsupported(Exception):
     """Source that this compiler does not know; numba compiles it."""
 
@@ -58,7 +76,7 @@ class Unsupported(Exception):
 class BufferValue:
     """A buffer in a kernel under construction."""
 
-    def __init__(self, pointer: ir.Value, dtype: np.dtype, scope: int | None) -> None:
+    def __init__(self, pointer: Value, dtype: np.dtype, scope: int | None) -> None:
         self.pointer, self.dtype, self.scope = pointer, dtype, scope
 
 
@@ -104,35 +122,28 @@ class _Module:
     """The functions of a text: one is the entry, the others are called by it and by one another, if defined before."""
 
     def __init__(self, definitions: Sequence[ast.FunctionDef], entry: str) -> None:
-        self.helpers: dict[str, ir.Function] = {}
-        self.module = ir.Module(entry)
-        self.module.triple = llvm.get_default_triple()
-        self.functions: dict[str, tuple[ir.Function, ast.FunctionDef]] = {}
+        self.helpers: dict[str, Function] = {}
+        self.module = Module(llvm.get_default_triple())
+        self.functions: dict[str, tuple[Function, ast.FunctionDef]] = {}
         for definition in definitions:
-            function = ir.Function(
-                self.module,
-                ir.FunctionType(ir.VoidType(), [_PARAMETERS[k] for k in parameter_kinds(definition)]),
-                f"entry_{entry}" if definition.name == entry else definition.name,
-            )
-            function.attributes.add("nounwind")
-            if definition.name != entry:
-                function.linkage = "internal"
-                function.attributes.add("noinline")
+            parameters = [_PARAMETERS[k] for k in parameter_kinds(definition)]
+            if definition.name == entry:
+                function = Function(self.module, f"entry_{entry}", VOID, parameters, "", "nounwind")
+            else:
+                function = Function(self.module, definition.name, VOID, parameters, "internal", "noinline nounwind")
             _Function(self, function, definition)
             self.functions[definition.name] = function, definition
 
-    def helper_function(self, helper: Helper) -> ir.Function:
+    def helper_function(self, helper: Helper) -> Function:
         """A function of its own that computes a helper."""
         found = self.helpers.get(helper.name)
         if found is None:
-            kind = ir.FunctionType(llvm_type(helper.result), [llvm_type(helper.dtype)] * helper.operands)
-            found = self.helpers[helper.name] = ir.Function(self.module, kind, f"helper_{helper.name}")
-            found.linkage = "internal"
-            for attribute in ("nounwind", "noinline", "readnone"):
-                found.attributes.add(attribute)
-            builder = ir.IRBuilder(found.append_basic_block("entry"))
-            setattr(builder, SHORT_CHAINS, True)
-            builder.ret(helper.call(*(Traced(builder, a, helper.dtype) for a in found.args)).value)
+            parameters = [llvm_type(helper.dtype)] * helper.operands
+            attributes = "noinline nounwind memory(none)"
+            found = Function(self.module, f"helper_{helper.name}", llvm_type(helper.result), parameters, "internal", attributes)
+            self.helpers[helper.name] = found
+            builder = Builder(found, found.new_block("entry"), short_chains=True)
+            builder.ret(helper.call(*(Traced(builder, a, helper.dtype) for a in found.parameters)).value)
         return found
 
 
@@ -147,7 +158,7 @@ def outlined_helpers(owner: _Module, definition: ast.FunctionDef) -> set[str]:
     found = set()
     for name, count in calls.items():
         helper = _helper(name) if count > 1 else None
-        if helper is not None and count * len(owner.helper_function(helper).blocks[0].instructions) > OUTLINED:
+        if helper is not None and count * len(owner.helper_function(helper).blocks[0].lines) > OUTLINED:
             found.add(name)
     return found
 
@@ -168,42 +179,41 @@ def parameter_kinds(definition: ast.FunctionDef) -> list[str]:
 class _Function:
     """One function being emitted."""
 
-    def __init__(self, owner: _Module, function: ir.Function, definition: ast.FunctionDef) -> None:
+    def __init__(self, owner: _Module, function: Function, definition: ast.FunctionDef) -> None:
         self.owner = owner
         self.module = owner.module
         self.function = function
-        entry = self.function.append_basic_block("entry")
-        self.entry = ir.IRBuilder(entry)
-        body = self.function.append_basic_block("body")
-        self.builder = ir.IRBuilder(body)
-        self.slots: dict[str, tuple[ir.Value, np.dtype]] = {}
+        self.entry = Builder(function, function.new_block("entry"))
+        body = function.new_block("body")
+        self.builder = Builder(function, body)
+        self.slots: dict[str, tuple[Value, np.dtype]] = {}
         self.buffers: dict[str, BufferValue] = {}
-        self.ends: list[ir.Block] = []  # where `break` goes
+        self.ends: list[Block] = []  # where `break` goes
         names = [a.arg for a in definition.args.args]
-        for name, argument, kind in zip(names, self.function.args, parameter_kinds(definition), strict=True):
+        for name, argument, kind in zip(names, self.function.parameters, parameter_kinds(definition), strict=True):
             if kind == "pointer":
                 self.buffers[name] = BufferValue(argument, INT64, None)
             elif kind == "int32":
-                self.assign(name, Traced(self.builder, self.builder.sext(argument, I64), INT64))
+                self.assign(name, Traced(self.builder, self.builder.cast("sext", argument, I64), INT64))
             else:
                 self.assign(name, Traced(self.builder, argument, np.dtype(kind)))
         self.outlined = outlined_helpers(owner, definition)
-        setattr(self.builder, SHORT_CHAINS, ast.get_docstring(definition) == SCALARS)
+        self.builder.short_chains = ast.get_docstring(definition) == SCALARS
         views = [n.func.id for n in ast.walk(definition) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
         count = sum(name.startswith(("buffer_", "scratch_")) for name in views)
         self.scopes = self._alias_scopes(min(count + 1, MAX_SCOPES))
         for statement in definition.body:
             self.statement(statement)
-        self.builder.ret_void()
+        self.builder.ret()
         self.entry.branch(body)
 
-    def _alias_scopes(self, count: int) -> list[tuple[Any, Any]]:
-        """(the scope of a buffer, the scopes of all others) by the buffer's number."""
-        domain = self.module.add_metadata(["graphflow kernel"])
-        scopes = [self.module.add_metadata([f"buffer {i}", domain]) for i in range(count)]
-        own = [self.module.add_metadata([s]) for s in scopes]
-        others = [self.module.add_metadata([s for j, s in enumerate(scopes) if j != i]) for i in range(count)]
-        return list(zip(own, others, strict=True))
+    def _alias_scopes(self, count: int) -> list[str]:
+        """By the buffer's number: what its loads and stores say of its scope and of the scopes of all others."""
+        node = self.module.metadata
+        domain = node("graphflow kernel")
+        scopes = [node(f"buffer {i}", domain) for i in range(count)]
+        others = [node(*[s for j, s in enumerate(scopes) if j != i]) for i in range(count)]
+        return [f", !alias.scope {node(scope)}, !noalias {other}" for scope, other in zip(scopes, others, strict=True)]
 
     # --- statements ------------------------------------------------------------------------------------------------------
 
@@ -227,7 +237,7 @@ class _Function:
                 self.branch(self.truth(self.expression(test)), body, orelse)
             case ast.Break():
                 self.builder.branch(self.ends[-1])
-                self.builder.position_at_end(self.function.append_basic_block("after_break"))
+                self.builder.position_at_end(self.function.new_block("after_break"))
             case ast.Pass():
                 pass
             case _:
@@ -248,7 +258,7 @@ class _Function:
         if not isinstance(value, Traced):
             raise Unsupported(f"a variable of {value!r}")
         if name not in self.slots:
-            self.slots[name] = (self.entry.alloca(llvm_type(value.dtype), name=name), value.dtype)
+            self.slots[name] = (self.entry.alloca(llvm_type(value.dtype)), value.dtype)
         slot, dtype = self.slots[name]
         if dtype != value.dtype:
             raise Unsupported(f"{name} is {dtype} and {value.dtype}")
@@ -265,20 +275,20 @@ class _Function:
         counter = self.entry.alloca(I64)  # apart from the variable, which the body may change
         self.builder.store(start.value, counter)
 
-        def more() -> ir.Value:
-            return self.builder.icmp_signed("<", self.builder.load(counter), stop.value)
+        def more() -> Value:
+            return self.builder.compare("icmp slt", self.builder.load(I64, counter), stop.value)
 
         def step() -> None:
-            now = self.builder.load(counter)
+            now = self.builder.load(I64, counter)
             self.assign(name, Traced(self.builder, now, INT64))
             self.block(body)
-            self.builder.store(self.builder.add(now, ir.Constant(I64, 1), flags=("nsw",)), counter)
+            self.builder.store(self.builder.binary("add", now, constant(I64, 1), ("nsw",)), counter)
 
         self.loop(more, step, [*(["llvm.loop.unroll.disable"] if reduces(bounds, body) else []), *interleaving(body)])
 
-    def loop(self, test: Callable[[], ir.Value], body: Callable[[], None], properties: Sequence[Property] = ()) -> None:
+    def loop(self, test: Callable[[], Value], body: Callable[[], None], properties: Sequence[Property] = ()) -> None:
         """while test: body. `properties` are what LLVM is asked of the loop."""
-        head, inside, end = (self.function.append_basic_block(n) for n in ("head", "inside", "end"))
+        head, inside, end = (self.function.new_block(n) for n in ("head", "inside", "end"))
         self.builder.branch(head)
         self.builder.position_at_end(head)
         self.builder.cbranch(test(), inside, end)
@@ -286,13 +296,11 @@ class _Function:
         self.ends.append(end)
         body()
         self.ends.pop()
-        back = self.builder.branch(head)
-        if properties:
-            back.set_metadata("llvm.loop", LoopName(self.module, properties))
+        self.builder.branch(head, self.module.loop(properties) if properties else "")
         self.builder.position_at_end(end)
 
-    def branch(self, condition: ir.Value, body: Sequence[ast.stmt], orelse: Sequence[ast.stmt]) -> None:
-        then, otherwise, end = (self.function.append_basic_block(n) for n in ("then", "otherwise", "end"))
+    def branch(self, condition: Value, body: Sequence[ast.stmt], orelse: Sequence[ast.stmt]) -> None:
+        then, otherwise, end = (self.function.new_block(n) for n in ("then", "otherwise", "end"))
         self.builder.cbranch(condition, then, otherwise)
         for block, statements in ((then, body), (otherwise, orelse)):
             self.builder.position_at_end(block)
@@ -307,39 +315,35 @@ class _Function:
             return self.buffers[node.id]
         raise Unsupported(f"{ast.unparse(node)} is no buffer")
 
-    def index(self, node: ast.expr) -> ir.Value:
+    def index(self, node: ast.expr) -> Value:
         return self.int64(self.expression(node)).value
 
-    def place(self, buffer: BufferValue, index: ir.Value) -> ir.Value:
-        storage = I8 if buffer.dtype == boolean else llvm_type(buffer.dtype)
-        return self.builder.gep(self.builder.bitcast(buffer.pointer, storage.as_pointer()), [index])
+    def place(self, buffer: BufferValue, index: Value) -> Value:
+        return self.builder.place(storage_type(buffer.dtype), buffer.pointer, index)
 
-    def tag(self, instruction: Any, buffer: BufferValue) -> None:
-        instruction.align = buffer.dtype.itemsize
-        if buffer.scope is not None:
-            own, others = self.scopes[min(buffer.scope, len(self.scopes) - 1)]
-            instruction.set_metadata("alias.scope", own)
-            instruction.set_metadata("noalias", others)
+    def notes(self, buffer: BufferValue) -> str:
+        """What a load or store says of the buffers that it does not touch."""
+        return "" if buffer.scope is None else self.scopes[min(buffer.scope, len(self.scopes) - 1)]
 
-    def load(self, buffer: BufferValue, index: ir.Value) -> Traced:
-        loaded = self.builder.load(self.place(buffer, index))
-        self.tag(loaded, buffer)
+    def load(self, buffer: BufferValue, index: Value) -> Traced:
+        place = self.place(buffer, index)
+        loaded = self.builder.load(storage_type(buffer.dtype), place, buffer.dtype.itemsize, self.notes(buffer))
         if buffer.dtype == boolean:
-            loaded = self.builder.icmp_unsigned("!=", loaded, ir.Constant(I8, 0))
+            loaded = self.builder.compare("icmp ne", loaded, constant(I8, 0))
         return Traced(self.builder, loaded, buffer.dtype)
 
-    def store(self, buffer: BufferValue, index: ir.Value, value: Any) -> None:
+    def store(self, buffer: BufferValue, index: Value, value: Any) -> None:
         value = self.typed(value, buffer.dtype)
         stored = value.value
         if buffer.dtype == boolean:
-            stored = self.builder.zext(stored, I8)
-        self.tag(self.builder.store(stored, self.place(buffer, index)), buffer)
+            stored = self.builder.cast("zext", stored, I8)
+        self.builder.store(stored, self.place(buffer, index), buffer.dtype.itemsize, self.notes(buffer))
 
     # --- expressions -------------------------------------------------------------------------------------------------------
 
     def constant(self, value: Any, dtype: np.dtype) -> Traced:
         with np.errstate(over="ignore"):
-            return Traced(self.builder, ir.Constant(llvm_type(dtype), np.array(value).astype(dtype).item()), dtype)
+            return Traced(self.builder, constant(llvm_type(dtype), np.array(value).astype(dtype).item()), dtype)
 
     def typed(self, value: Any, dtype: np.dtype) -> Traced:
         """A value as one of `dtype`: literals adopt it, others convert."""
@@ -355,13 +359,13 @@ class _Function:
     def int64(self, value: Any) -> Traced:
         return self.typed(value, INT64)
 
-    def truth(self, value: Any) -> ir.Value:
+    def truth(self, value: Any) -> Value:
         return self.typed(value, boolean).value
 
     def load_name(self, name: str) -> Any:
         if name in self.slots:
             slot, dtype = self.slots[name]
-            return Traced(self.builder, self.builder.load(slot), dtype)
+            return Traced(self.builder, self.builder.load(llvm_type(dtype), slot), dtype)
         if name in self.buffers:
             return self.buffers[name]
         if name in ("inf", "nan"):
@@ -420,13 +424,13 @@ class _Function:
                 raise Unsupported(f"{kind.__name__} of {a.dtype}")
             # A quotient may not be reassociated: LLVM would take the division of a row's factor into the loop over the row.
             flags = () if kind is ast.Div else FLAGS
-            return Traced(self.builder, getattr(self.builder, _FLOAT_ARITHMETIC[kind])(a.value, b.value, flags=flags), a.dtype)
+            return Traced(self.builder, self.builder.binary(_FLOAT_ARITHMETIC[kind], a.value, b.value, flags), a.dtype)
         if kind not in _INTEGER_ARITHMETIC or (a.dtype == boolean and kind not in (ast.BitAnd, ast.BitOr, ast.BitXor)):
             raise Unsupported(f"{kind.__name__} of {a.dtype}")
-        method = _INTEGER_ARITHMETIC[kind]
+        operation = _INTEGER_ARITHMETIC[kind]
         if kind is ast.RShift and a.dtype.kind == "u":
-            method = "lshr"
-        return Traced(self.builder, getattr(self.builder, method)(a.value, b.value), a.dtype)
+            operation = "lshr"
+        return Traced(self.builder, self.builder.binary(operation, a.value, b.value), a.dtype)
 
     def boolean(self, conjunction: bool, values: Sequence[ast.expr]) -> Traced:
         """`and`, `or`: bitwise on values; what calls a function is evaluated only where Python would."""
@@ -434,17 +438,17 @@ class _Function:
         for operand in values[1:]:
             if not any(isinstance(part, ast.Call) for part in ast.walk(operand)):
                 value = self.truth(self.expression(operand))
-                result = self.builder.and_(result, value) if conjunction else self.builder.or_(result, value)
+                result = self.builder.binary("and" if conjunction else "or", result, value)
                 continue
             slot = self.entry.alloca(I1)
             self.builder.store(result, slot)
-            more, end = self.function.append_basic_block("more"), self.function.append_basic_block("decided")
+            more, end = self.function.new_block("more"), self.function.new_block("decided")
             self.builder.cbranch(result, *((more, end) if conjunction else (end, more)))
             self.builder.position_at_end(more)
             self.builder.store(self.truth(self.expression(operand)), slot)
             self.builder.branch(end)
             self.builder.position_at_end(end)
-            result = self.builder.load(slot)
+            result = self.builder.load(I1, slot)
         return Traced(self.builder, result, boolean)
 
     def unary(self, op: ast.unaryop, value: Any) -> Any:
@@ -481,7 +485,7 @@ class _Function:
         if prefix == "float_to":
             return self.saturating(arguments[0], _DTYPES[suffix])
         if prefix == "view" and suffix in _DTYPES:
-            return BufferValue(self.builder.inttoptr(self.int64(arguments[0]).value, POINTER), _DTYPES[suffix], None)
+            return BufferValue(self.pointer(arguments[0]), _DTYPES[suffix], None)
         if prefix in _TYPED:
             return _TYPED[prefix](self, _DTYPES[suffix], arguments)
         if name in self.owner.functions:
@@ -494,19 +498,16 @@ class _Function:
             raise Unsupported(f"the function {name}")
         operands = [self.typed(a, helper.dtype) for a in arguments]
         if name in self.outlined:
-            result = self.builder.call(self.owner.helper_function(helper), [a.value for a in operands])
+            function = self.owner.helper_function(helper)
+            result = self.builder.call(function.result, function.reference, [a.value for a in operands])
             return Traced(self.builder, result, helper.result)
         return helper.call(*operands)
 
     def view(self, pointers: BufferValue, number: int, dtype: np.dtype) -> BufferValue:
-        address = self.load(pointers, ir.Constant(I64, number)).value
-        return BufferValue(self.builder.inttoptr(address, POINTER), dtype, number)
+        return BufferValue(self.pointer(self.load(pointers, constant(I64, number))), dtype, number)
 
     def scratch(self, size: int, scope: int, dtype: np.dtype) -> BufferValue:
-        storage = I8 if dtype == boolean else llvm_type(dtype)
-        memory = self.entry.alloca(ir.ArrayType(storage, size))
-        memory.align = 64
-        return BufferValue(memory, dtype, scope)
+        return BufferValue(self.entry.alloca(array(storage_type(dtype), size), align=64), dtype, scope)
 
     def _min(self, *values: Any) -> Any:
         return self.extreme("<", values)
@@ -531,27 +532,27 @@ class _Function:
         return value if value.dtype.kind in "ub" else select(value.compare("<", 0), -value, value)
 
     def _index_div(self, a: Any, b: Any) -> Traced:
-        return Traced(self.builder, self.builder.udiv(self.int64(a).value, self.divisor(b)), INT64)
+        return Traced(self.builder, self.builder.binary("udiv", self.int64(a).value, self.divisor(b)), INT64)
 
     def _index_mod(self, a: Any, b: Any) -> Traced:
-        return Traced(self.builder, self.builder.urem(self.int64(a).value, self.divisor(b)), INT64)
+        return Traced(self.builder, self.builder.binary("urem", self.int64(a).value, self.divisor(b)), INT64)
 
-    def divisor(self, b: Any) -> ir.Value:
+    def divisor(self, b: Any) -> Value:
         """A size to divide by; 1 in place of 0, as a division by zero would end the process and an empty axis has no elements."""
         if isinstance(b, int):
-            return ir.Constant(I64, b or 1)
+            return constant(I64, b or 1)
         b = self.int64(b)
         return select(b.compare("==", 0), self.constant(1, INT64), b).value
 
     def _checked_index(self, index: Any, size: Any, errors: BufferValue, site: int) -> Traced:
         """`index`, or 0 after noting (site, index, size) when it is outside 0 <= index < size."""
         index, size = self.int64(index), self.int64(size)
-        outside = self.builder.icmp_unsigned(">=", index.value, size.value)
-        then, end = self.function.append_basic_block("bad_index"), self.function.append_basic_block("checked")
+        outside = self.builder.compare("icmp uge", index.value, size.value)
+        then, end = self.function.new_block("bad_index"), self.function.new_block("checked")
         self.builder.cbranch(outside, then, end)
         self.builder.position_at_end(then)
         for k, value in enumerate((self.constant(site, INT64), index, size)):
-            self.store(errors, ir.Constant(I64, k), value)
+            self.store(errors, constant(I64, k), value)
         self.builder.branch(end)
         self.builder.position_at_end(end)
         return select(Traced(self.builder, outside, boolean), self.constant(0, INT64), index)
@@ -559,27 +560,22 @@ class _Function:
     def saturating(self, value: Traced, dtype: np.dtype) -> Traced:
         """A float as an integer, towards zero; out of range the nearest integer, 0 for NaN."""
         bits, sign = 8 * dtype.itemsize, "s" if dtype.kind == "i" else "u"
-        suffix = "f32" if value.dtype == FLOAT32 else "f64"
-        kind = ir.FunctionType(ir.IntType(bits), [llvm_type(value.dtype)])
-        function = self.declared(f"llvm.fpto{sign}i.sat.i{bits}.{suffix}", kind)
-        return Traced(self.builder, self.builder.call(function, [value.value]), dtype)
-
-    def declared(self, name: str, kind: ir.FunctionType) -> ir.Function:
-        return self.module.globals.get(name) or ir.Function(self.module, kind, name)
+        name = f"llvm.fpto{sign}i.sat.i{bits}.{'f32' if value.dtype == FLOAT32 else 'f64'}"
+        return Traced(self.builder, self.builder.intrinsic(name, llvm_type(dtype), [value.value]), dtype)
 
     def gemm(self, dtype: np.dtype, arguments: Sequence[Any]) -> None:
         """C = alpha op(A) op(B) + beta C through a row-major `cblas_?gemm` at an address."""
         number = llvm_type(dtype)
         kinds = [I32, I32, I32, I32, I32, number, POINTER, I32, POINTER, I32, number, POINTER, I32]
-        values: list[ir.Value] = [ir.Constant(I32, 101)]
+        values = [constant(I32, 101)]
         for argument, kind in zip(arguments[1:], kinds, strict=True):
             if kind is number:
                 values.append(self.typed(argument, dtype).value)
             elif kind is POINTER:
-                values.append(self.builder.inttoptr(self.int64(argument).value, POINTER))
+                values.append(self.pointer(argument))
             else:
-                values.append(self.builder.trunc(self.int64(argument).value, I32))
-        self.call_at(arguments[0], ir.FunctionType(ir.VoidType(), [I32, *kinds]), values)
+                values.append(self.builder.cast("trunc", self.int64(argument).value, I32))
+        self.call_at(arguments[0], VOID, values)
 
     def product_block(self, dtype: np.dtype, arguments: Sequence[Any]) -> None:
         """block(rows, a, a_row, a_outer, a_inner, b, b_step, outer, inner, packed, alpha, beta, old, old_row, c, c_row).
@@ -587,7 +583,7 @@ class _Function:
         See `codegen.blocks`. `rows` is a number in the text, and so is a `packed` of 0: B is not copied.
         """
         rows, *operands, packed, alpha, beta, old, old_row, c, c_row = arguments
-        block = Block(self.builder, dtype, rows)
+        block = ProductBlock(self.builder, dtype, rows)
         copied = None if isinstance(packed, int) else packed.value
         a, a_row, a_outer, a_inner, b, b_step, outer, inner = (self.int64(x).value for x in operands)
         sums = block.product(a, a_row, a_outer, a_inner, b, b_step, outer, inner, copied)
@@ -599,9 +595,7 @@ class _Function:
 
         The function `listed` of `runtime.listed_product`: A, B, C and the lists are addresses, strides count elements.
         """
-        address, *operands = [self.int64(x).value for x in arguments]
-        kind = ir.FunctionType(ir.VoidType(), [I64] * len(operands))
-        self.builder.call(self.builder.inttoptr(address, kind.as_pointer()), operands)
+        self.call_at(arguments[0], VOID, [self.int64(x).value for x in arguments[1:]])
 
     def listed_block(self, dtype: np.dtype, arguments: Sequence[Any]) -> None:
         """listed_block(rows, vectors, wide, ...): see `codegen.listed_blocks`; a `wide` of 0 in the text means whole vectors."""
@@ -611,16 +605,16 @@ class _Function:
 
     def transpose(self, dtype: np.dtype, arguments: Sequence[Any]) -> None:
         """transpose(source, source_row, target, target_row): a square of as many numbers as a vector has."""
-        Block(self.builder, dtype, 0).transpose(*(self.int64(x).value for x in arguments))
+        ProductBlock(self.builder, dtype, 0).transpose(*(self.int64(x).value for x in arguments))
 
     def merge(self, dtype: np.dtype, arguments: Sequence[Any]) -> None:
         """merge(source, target) copies a vector of numbers; merge(source, target, beta) adds beta times what was there."""
         source, target, *beta = arguments
         scale = self.typed(beta[0], dtype).value if beta else None
-        Block(self.builder, dtype, 0).merge(self.int64(source).value, self.int64(target).value, scale)
+        ProductBlock(self.builder, dtype, 0).merge(self.int64(source).value, self.int64(target).value, scale)
 
     def _address(self, buffer: BufferValue) -> Traced:
-        return Traced(self.builder, self.builder.ptrtoint(buffer.pointer, I64), INT64)
+        return Traced(self.builder, self.builder.cast("ptrtoint", buffer.pointer, I64), INT64)
 
     def call_function(self, name: str, arguments: Sequence[Any]) -> None:
         """Call a function that the text defines above."""
@@ -630,39 +624,39 @@ class _Function:
             if kind in ("pointer", "int32"):
                 raise Unsupported(f"a call with an argument of type {kind}")
             values.append(self.typed(argument, np.dtype(kind)).value)
-        self.builder.call(function, values)
+        self.builder.call(function.result, function.reference, values)
 
-    def call_at(self, address: Any, kind: ir.FunctionType, values: Sequence[ir.Value]) -> ir.Value:
-        return self.builder.call(self.builder.inttoptr(self.int64(address).value, kind.as_pointer()), values)
+    def pointer(self, address: Any) -> Value:
+        return self.builder.cast("inttoptr", self.int64(address).value, POINTER)
+
+    def call_at(self, address: Any, result: str, values: Sequence[Value]) -> Value:
+        return self.builder.call(result, self.pointer(address).name, values)
 
     # the driver's own operations
 
-    def at(self, address: Any) -> ir.Value:
-        return self.builder.inttoptr(self.int64(address).value, I64.as_pointer())
-
     def _load_i64(self, address: Any) -> Traced:
-        return Traced(self.builder, self.builder.load_atomic(self.at(address), "acquire", 8), INT64)
+        return Traced(self.builder, self.builder.value(I64, f"load atomic i64, {self.pointer(address)} acquire, align 8"), INT64)
 
     def _store_i64(self, address: Any, value: Any) -> None:
-        self.builder.store_atomic(self.int64(value).value, self.at(address), "release", 8)
+        self.builder.line(f"store atomic {self.int64(value).value}, {self.pointer(address)} release, align 8")
 
     def _add_i64(self, address: Any, value: Any) -> Traced:
-        return Traced(self.builder, self.builder.atomic_rmw("add", self.at(address), self.int64(value).value, "seq_cst"), INT64)
+        operands = f"{self.pointer(address)}, {self.int64(value).value}"
+        return Traced(self.builder, self.builder.value(I64, f"atomicrmw add {operands} seq_cst"), INT64)
 
     def _exchange_i64(self, address: Any, expected: Any, value: Any) -> Traced:
-        old = self.builder.cmpxchg(self.at(address), self.int64(expected).value, self.int64(value).value, "seq_cst", "seq_cst")
-        return Traced(self.builder, self.builder.extract_value(old, 0), INT64)
+        operands = f"{self.pointer(address)}, {self.int64(expected).value}, {self.int64(value).value}"
+        pair = self.builder.value("{ i64, i1 }", f"cmpxchg {operands} seq_cst seq_cst")
+        return Traced(self.builder, self.builder.value(I64, f"extractvalue {pair}, 0"), INT64)
 
     def _pause(self) -> None:
-        self.builder.fence("seq_cst")
+        self.builder.line("fence seq_cst")
 
     def _call_kernel(self, address: Any, *arguments: Any) -> None:
-        values = [self.int64(a).value for a in arguments]
-        self.call_at(address, ir.FunctionType(ir.VoidType(), [I64] * 4), values)
+        self.call_at(address, VOID, [self.int64(a).value for a in arguments])
 
     def _call_address(self, address: Any, *arguments: Any) -> Traced:
-        values = [self.int64(a).value for a in arguments]
-        return Traced(self.builder, self.call_at(address, ir.FunctionType(I64, [I64] * 7), values), INT64)
+        return Traced(self.builder, self.call_at(address, I64, [self.int64(a).value for a in arguments]), INT64)
 
 
 _TYPED = {
@@ -676,7 +670,7 @@ _TYPED = {
 _COMPARISONS = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!="}
 _FLOAT_ARITHMETIC = {ast.Add: "fadd", ast.Sub: "fsub", ast.Mult: "fmul", ast.Div: "fdiv"}
 _INTEGER_ARITHMETIC = {
-    ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.LShift: "shl", ast.RShift: "ashr", ast.BitAnd: "and_", ast.BitOr: "or_",
+    ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.LShift: "shl", ast.RShift: "ashr", ast.BitAnd: "and", ast.BitOr: "or",
     ast.BitXor: "xor",
 }  # fmt: skip
 _LITERAL_ARITHMETIC: dict[type, Callable[[Any, Any], Any]] = {

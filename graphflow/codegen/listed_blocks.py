@@ -10,78 +10,69 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from llvmlite import ir
 
-from graphflow.codegen.blocks import I32, I64, Block
+from graphflow.codegen.assembly import I32, I64, POINTER, VOID, Builder, Value, constant, constants, suffix
+from graphflow.codegen.blocks import Block
 
-I1 = ir.IntType(1)
 AHEAD = 8  # rows of B that are asked for in advance: the filters of many output channels lie a page apart
 
 
 class ListedBlock(Block):
     """Emits C[r] (+)= sum of A[r, o, i] B[o, i, :] for the rows that lists name. Addresses are int64 values, strides elements."""
 
-    def __init__(self, builder: ir.IRBuilder, dtype: np.dtype, rows: int, vectors: int, wide: ir.Value | None) -> None:
+    def __init__(self, builder: Builder, dtype: np.dtype, rows: int, vectors: int, wide: Value | None) -> None:
         super().__init__(builder, dtype, rows)
         self.vectors = vectors
         self.masks = None if wide is None else [self._mask(wide, v) for v in range(vectors)]
 
-    def _mask(self, wide: ir.Value, vector: int) -> ir.Value:
+    def _mask(self, wide: Value, vector: int) -> Value:
         """Which lanes of a vector of a row are below `wide`."""
         lanes = self.shape.lanes
-        positions = ir.Constant(ir.VectorType(I64, lanes), [vector * lanes + k for k in range(lanes)])
-        undefined = ir.Constant(ir.VectorType(I64, lanes), ir.Undefined)
-        first = self.builder.insert_element(undefined, wide, ir.Constant(I32, 0))
-        splat = self.builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(I32, lanes), [0] * lanes))
-        return self.builder.icmp_signed("<", positions, splat)
+        positions = constants(I64, [vector * lanes + k for k in range(lanes)])
+        return self.builder.compare("icmp slt", positions, self.builder.splat(wide, lanes))
 
-    def listed(self, rows: ir.Value, r: int) -> ir.Value:
+    def listed(self, rows: Value, r: int) -> Value:
         """Entry r of the list of offsets at an address."""
-        pointer = self.builder.inttoptr(rows, I64.as_pointer())
-        return self.builder.load(self.builder.gep(pointer, [ir.Constant(I64, r)]))
+        pointer = self.builder.cast("inttoptr", rows, POINTER)
+        return self.builder.load(I64, self.builder.place(I64, pointer, constant(I64, r)))
 
-    def load(self, base: ir.Value, index: ir.Value, vector: int) -> ir.Value:
+    def load(self, base: Value, index: Value, vector: int) -> Value:
         if self.masks is None:
             return super().load(base, index, vector)
         pointer = self.place(base, index, vector * self.shape.lanes)
-        zero = ir.Constant(self.vector, [0.0] * self.shape.lanes)
-        function = self._masked("load", self.vector, [pointer.type, I32, self.masks[vector].type, self.vector])
-        return self.builder.call(function, [pointer, ir.Constant(I32, self.size), self.masks[vector], zero])
+        zero = constants(self.number, [0.0] * self.shape.lanes)
+        operands = [pointer, constant(I32, self.size), self.masks[vector], zero]
+        return self.builder.intrinsic(f"llvm.masked.load.{suffix(self.vector)}.p0", self.vector, operands)
 
-    def store(self, value: ir.Value, base: ir.Value, index: ir.Value, vector: int) -> None:
+    def store(self, value: Value, base: Value, index: Value, vector: int) -> None:
         if self.masks is None:
             super().store(value, base, index, vector)
             return
         pointer = self.place(base, index, vector * self.shape.lanes)
-        function = self._masked("store", ir.VoidType(), [self.vector, pointer.type, I32, self.masks[vector].type])
-        self.builder.call(function, [value, pointer, ir.Constant(I32, self.size), self.masks[vector]])
-
-    def _masked(self, what: str, result: ir.Type, operands: Sequence[ir.Type]) -> ir.Function:
-        name = f"llvm.masked.{what}.v{self.shape.lanes}{'f32' if self.size == 4 else 'f64'}.p0"
-        module = self.builder.module
-        return module.globals.get(name) or ir.Function(module, ir.FunctionType(result, operands), name)
+        operands = [value, pointer, constant(I32, self.size), self.masks[vector]]
+        self.builder.intrinsic(f"llvm.masked.store.{suffix(self.vector)}.p0", VOID, operands)
 
     def run(
-        self, a: ir.Value, a_rows: ir.Value, a_outer: ir.Value, a_inner: ir.Value, b: ir.Value, b_outer: ir.Value,
-        b_step: ir.Value, outer: ir.Value, inner: ir.Value, accumulate: ir.Value, c: ir.Value, c_rows: ir.Value,
+        self, a: Value, a_rows: Value, a_outer: Value, a_inner: Value, b: Value, b_outer: Value,
+        b_step: Value, outer: Value, inner: Value, accumulate: Value, c: Value, c_rows: Value,
     ) -> None:  # fmt: skip
         """The whole block; what stood in C is added where `accumulate` is not 0, and not read by the sum where it is."""
         builder, vectors = self.builder, self.vectors
-        zero = ir.Constant(self.vector, [0.0] * self.shape.lanes)
+        zero = constants(self.number, [0.0] * self.shape.lanes)
         pointers = [self.place(a, self.listed(a_rows, r)) for r in range(self.rows)]
         targets = [self.listed(c_rows, r) for r in range(self.rows)]
-        adds = builder.icmp_signed("!=", accumulate, ir.Constant(I64, 0))
+        adds = builder.compare("icmp ne", accumulate, constant(I64, 0))
         start = [builder.select(adds, self.load(c, target, v), zero) for target in targets for v in range(vectors)]
 
-        def outer_step(o: ir.Value, sums: Sequence[ir.Value]) -> list[ir.Value]:
+        def outer_step(o: Value, sums: Sequence[Value]) -> list[Value]:
             start_a, start_b = builder.mul(o, a_outer), builder.mul(o, b_outer)
 
-            def step(k: ir.Value, sums: Sequence[ir.Value]) -> list[ir.Value]:
+            def step(k: Value, sums: Sequence[Value]) -> list[Value]:
                 at = builder.add(start_b, builder.mul(k, b_step))
                 of_b = [self.load(b, at, v) for v in range(vectors)]
                 self.prefetch(b, builder.add(at, self.times(AHEAD, b_step)))
                 column = builder.add(start_a, builder.mul(k, a_inner))
-                return self.step(sums, of_b, lambda r: builder.gep(pointers[r], [column]))
+                return self.step(sums, of_b, lambda r: builder.place(self.number, pointers[r], column))
 
             return self.loop(inner, list(sums), step)
 

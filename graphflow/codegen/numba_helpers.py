@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from llvmlite import binding as llvm
 from llvmlite import ir
 from numba import types
@@ -15,6 +14,7 @@ from numba.core.typing.templates import ConcreteTemplate, infer, infer_global
 from numba.extending import lower_builtin
 
 from graphflow.codegen import bits, integer_math, special_math, vector_math
+from graphflow.codegen.assembly import Builder, Function, Module
 from graphflow.codegen.tracing import HELPERS, Helper, Traced, llvm_type
 
 MODULES = (vector_math, special_math, integer_math, bits)  # importing them has made all helpers
@@ -28,8 +28,8 @@ class HelperLibrary:
 
     _reload_init: frozenset[str] = frozenset()
 
-    def __init__(self, module: ir.Module) -> None:
-        self.module = llvm.parse_assembly(str(module))
+    def __init__(self, assembly: str) -> None:
+        self.module = llvm.parse_assembly(assembly)
         self.module.verify()
 
     def _ensure_finalized(self) -> None:
@@ -56,25 +56,23 @@ def register(helper: Helper) -> None:
     @lower_builtin(helper.call, *operand_types)
     def lowering_rule(context: Any, builder: ir.IRBuilder, signature: Any, operands: Sequence[ir.Value]) -> ir.Value:
         library = context.active_code_library
-        function_type = ir.FunctionType(llvm_type(helper.result), [llvm_type(helper.dtype)] * helper.operands)
+        function_type = ir.FunctionType(context.get_value_type(signature.return_type), [o.type for o in operands])
         if helper.name not in _libraries:
-            module = library.create_ir_module(f"graphflow.{helper.name}")
-            emit_function(module, helper.name, helper.function, function_type, helper.dtype)
-            _libraries[helper.name] = HelperLibrary(module)
+            _libraries[helper.name] = HelperLibrary(assembly_of(helper, builder.module.triple, builder.module.data_layout))
         library.add_linking_library(_libraries[helper.name])
         return builder.call(cgutils.get_or_insert_function(builder.module, function_type, f"graphflow_{helper.name}"), operands)
 
 
-def emit_function(module: ir.Module, name: str, function: Callable[..., Any], type_: ir.FunctionType, dtype: np.dtype) -> None:
-    """Trace `function` into the module as `graphflow_<name>`, to be inlined wherever it is called."""
-    emitted = ir.Function(module, type_, f"graphflow_{name}")
-    emitted.linkage = "linkonce_odr"
-    emitted.attributes.add("alwaysinline")
-    emitted.attributes.add("nounwind")
-    builder = ir.IRBuilder(emitted.append_basic_block("entry"))
-    result = function(*(Traced(builder, argument, dtype) for argument in emitted.args))
-    assert result.value.type == type_.return_type, f"{name} must return {type_.return_type}, not {result.dtype}"
-    builder.ret(result.value)
+def assembly_of(helper: Helper, triple: str, layout: str) -> str:
+    """A module with the function `graphflow_<name>`, to be inlined wherever it is called."""
+    module = Module(triple, layout)
+    result, parameters = llvm_type(helper.result), [llvm_type(helper.dtype)] * helper.operands
+    emitted = Function(module, f"graphflow_{helper.name}", result, parameters, "linkonce_odr", "alwaysinline nounwind")
+    builder = Builder(emitted, emitted.new_block("entry"))
+    value = helper.function(*(Traced(builder, parameter, helper.dtype) for parameter in emitted.parameters)).value
+    assert value.type == result, f"{helper.name} must return {result}, not {value.type}"
+    builder.ret(value)
+    return str(module)
 
 
 for _helper in HELPERS.values():

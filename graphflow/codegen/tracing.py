@@ -27,9 +27,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 
 from graphflow.codegen.accuracy import ULP_BOUNDS
+from graphflow.codegen.assembly import DOUBLE, FLOAT, I1, Builder, Value, constant, suffix
 
 f32, f64 = np.dtype(np.float32), np.dtype(np.float64)
 i8, i16, i32, i64 = (np.dtype(f"int{bits}") for bits in (8, 16, 32, 64))
@@ -44,13 +44,23 @@ UNSIGNED_BITS = {f32: u32, f64: u64}
 Scalar = Any  # a Traced value, a NumPy scalar or a NumPy array
 
 
-def llvm_type(dtype: np.dtype) -> ir.Type:
+_TYPES = {f32: FLOAT, f64: DOUBLE, boolean: I1}
+
+
+def llvm_type(dtype: np.dtype) -> str:
     """The LLVM type of a NumPy dtype; booleans are i1."""
-    if dtype == f32:
-        return ir.FloatType()
-    if dtype == f64:
-        return ir.DoubleType()
-    return ir.IntType(1 if dtype == boolean else 8 * dtype.itemsize)
+    return _TYPES.get(dtype) or f"i{8 * dtype.itemsize}"
+
+
+# Of floats, of signed and of unsigned integers.
+_CONDITIONS = {
+    "<": ("fcmp olt", "icmp slt", "icmp ult"),
+    "<=": ("fcmp ole", "icmp sle", "icmp ule"),
+    ">": ("fcmp ogt", "icmp sgt", "icmp ugt"),
+    ">=": ("fcmp oge", "icmp sge", "icmp uge"),
+    "==": ("fcmp oeq", "icmp eq", "icmp eq"),
+    "!=": ("fcmp une", "icmp ne", "icmp ne"),
+}
 
 
 class Traced:
@@ -59,7 +69,7 @@ class Traced:
     __slots__ = ("builder", "dtype", "value")
     __array_ufunc__ = None  # so that NumPy scalars on the left leave the operation to us
 
-    def __init__(self, builder: ir.IRBuilder, value: ir.Value, dtype: np.dtype) -> None:
+    def __init__(self, builder: Builder, value: Value, dtype: np.dtype) -> None:
         self.builder, self.value, self.dtype = builder, value, dtype
 
     def like(self, other: Any) -> Traced:
@@ -69,26 +79,25 @@ class Traced:
             return other
         assert not isinstance(other, np.generic) or other.dtype == self.dtype, f"operands of {self.dtype} and {other.dtype}"
         with np.errstate(over="ignore"):
-            constant = np.array(other, self.dtype).item()
-        return Traced(self.builder, ir.Constant(llvm_type(self.dtype), constant), self.dtype)
+            literal = np.array(other, self.dtype).item()
+        return Traced(self.builder, constant(llvm_type(self.dtype), literal), self.dtype)
 
-    def emit(self, spelling: str, *operands: ir.Value, dtype: np.dtype | None = None) -> Traced:
-        """The result of the builder's method `spelling`."""
-        return Traced(self.builder, getattr(self.builder, spelling)(*operands), dtype or self.dtype)
+    def cast(self, operation: str, dtype: np.dtype) -> Traced:
+        """The result of LLVM's conversion."""
+        return Traced(self.builder, self.builder.cast(operation, self.value, llvm_type(dtype)), dtype)
 
     def call(self, intrinsic: str, *others: Any, flags: tuple[str, ...] = ()) -> Traced:
         """The result of LLVM's intrinsic function, overloaded on this dtype alone."""
         operands = [self.value, *(self.like(other).value for other in others)]
-        function = self.builder.module.declare_intrinsic(
-            f"llvm.{intrinsic}", [llvm_type(self.dtype)], ir.FunctionType(operands[0].type, [operands[0].type] * len(operands))
-        )
-        return Traced(self.builder, self.builder.call(function, operands, fastmath=flags), self.dtype)
+        kind = self.value.type
+        return Traced(self.builder, self.builder.intrinsic(f"llvm.{intrinsic}.{suffix(kind)}", kind, operands, flags), self.dtype)
 
     def arithmetic(self, other: Any, on_floats: str, on_signed: str, on_unsigned: str, swapped: bool = False) -> Traced:
         left, right = self.value, self.like(other).value
         if swapped:
             left, right = right, left
-        return self.emit({"f": on_floats, "i": on_signed, "u": on_unsigned, "b": on_signed}[self.dtype.kind], left, right)
+        operation = {"f": on_floats, "i": on_signed, "u": on_unsigned, "b": on_signed}[self.dtype.kind]
+        return Traced(self.builder, self.builder.binary(operation, left, right), self.dtype)
 
     def __add__(self, other: Any) -> Traced:
         return self.arithmetic(other, "fadd", "add", "add")
@@ -117,16 +126,18 @@ class Traced:
         return self.arithmetic(other, "fdiv", "", "", swapped=True)
 
     def __neg__(self) -> Traced:
-        return self.emit("fneg" if self.dtype.kind == "f" else "neg", self.value)
+        if self.dtype.kind == "f":
+            return Traced(self.builder, self.builder.negative(self.value), self.dtype)
+        return self.like(0) - self
 
     def __invert__(self) -> Traced:
-        return self.emit("not_", self.value)
+        return Traced(self.builder, self.builder.not_(self.value), self.dtype)
 
     def __and__(self, other: Any) -> Traced:
-        return self.arithmetic(other, "", "and_", "and_")
+        return self.arithmetic(other, "", "and", "and")
 
     def __or__(self, other: Any) -> Traced:
-        return self.arithmetic(other, "", "or_", "or_")
+        return self.arithmetic(other, "", "or", "or")
 
     def __xor__(self, other: Any) -> Traced:
         return self.arithmetic(other, "", "xor", "xor")
@@ -139,12 +150,8 @@ class Traced:
 
     def compare(self, spelling: str, other: Any) -> Traced:
         """Ordered comparison (False for NaN), except `!=`."""
-        right = self.like(other).value
-        if self.dtype.kind == "f":
-            method = self.builder.fcmp_unordered if spelling == "!=" else self.builder.fcmp_ordered
-        else:
-            method = self.builder.icmp_signed if self.dtype.kind == "i" else self.builder.icmp_unsigned
-        return Traced(self.builder, method(spelling, self.value, right), boolean)
+        condition = _CONDITIONS[spelling][{"f": 0, "i": 1}.get(self.dtype.kind, 2)]
+        return Traced(self.builder, self.builder.compare(condition, self.value, self.like(other).value), boolean)
 
     def __lt__(self, other: Any) -> Traced:
         return self.compare("<", other)
@@ -186,7 +193,6 @@ class Helper:
     result: np.dtype
 
 
-SHORT_CHAINS = "short_chains"  # the attribute of a builder of code in which one step waits for the last
 HELPERS: dict[str, Helper] = {}  # all that were made so far, by name
 
 
@@ -235,7 +241,7 @@ def select(condition: Scalar, a: Scalar, b: Scalar) -> Scalar:
         dtype = np.asarray(a).dtype
         witness = Traced(condition.builder, condition.value, dtype)
         a, b = witness.like(a), witness.like(b)
-    return a.emit("select", condition.value, a.value, b.value)
+    return Traced(a.builder, a.builder.select(condition.value, a.value, b.value), a.dtype)
 
 
 def fma(a: Scalar, b: Scalar, c: Scalar) -> Scalar:
@@ -281,7 +287,7 @@ def same(*operands: Any) -> list[Traced]:
 
 def polynomial(x: Scalar, coefficients: Sequence[float]) -> Scalar:
     """c0 + c1 x + c2 x**2 + ... by Horner's rule; by Estrin's where one result waits for another, as its chain is shorter."""
-    if getattr(getattr(x, "builder", None), SHORT_CHAINS, False):
+    if isinstance(x, Traced) and x.builder.short_chains:
         return estrin(x, [as_type(c, x.dtype) for c in coefficients])
     total = multiply_add(x, as_type(coefficients[-1], x.dtype), as_type(coefficients[-2], x.dtype))
     for coefficient in coefficients[-3::-1]:
@@ -332,7 +338,7 @@ def bits_of(x: Scalar, signed: bool = True) -> Scalar:
     """The integer with the bits of a float."""
     dtype = (SIGNED_BITS if signed else UNSIGNED_BITS)[x.dtype]
     if is_traced(x):
-        return x.emit("bitcast", x.value, llvm_type(dtype), dtype=dtype)
+        return x.cast("bitcast", dtype)
     return x.view(dtype)
 
 
@@ -340,7 +346,7 @@ def float_of(bits: Scalar) -> Scalar:
     """The float with the bits of an integer."""
     dtype = f32 if bits.dtype.itemsize == 4 else f64
     if is_traced(bits):
-        return bits.emit("bitcast", bits.value, llvm_type(dtype), dtype=dtype)
+        return bits.cast("bitcast", dtype)
     return bits.view(dtype)
 
 
@@ -360,4 +366,4 @@ def convert(x: Scalar, dtype: np.dtype) -> Scalar:
         spelling = "trunc"
     if spelling == "trunc" and dtype.itemsize == x.dtype.itemsize:
         return Traced(x.builder, x.value, dtype)
-    return x.emit(spelling, x.value, llvm_type(dtype), dtype=dtype)
+    return x.cast(spelling, dtype)

@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 
 import numpy as np
-from llvmlite import ir
 
+from graphflow.codegen.assembly import DOUBLE, I64, constant
 from graphflow.codegen.tracing import (
     SIGNED_BITS,
     UNSIGNED_BITS,
@@ -501,13 +501,9 @@ def table_entry(name: str, values: Sequence[float], index: Scalar) -> Scalar:
     if not is_traced(index):
         return np.asarray(values)[index]
     builder = index.builder
-    table_type = ir.ArrayType(ir.DoubleType(), len(values))
-    if name not in builder.module.globals:
-        table = ir.GlobalVariable(builder.module, table_type, name)
-        table.linkage, table.global_constant, table.unnamed_addr = "internal", True, True
-        table.initializer = ir.Constant(table_type, list(values))
-    address = builder.gep(builder.module.globals[name], [ir.Constant(ir.IntType(64), 0), index.value], inbounds=True)
-    return Traced(builder, builder.load(address), f64)
+    kind, table = builder.module.table(name, DOUBLE, values)
+    address = builder.place(kind, table, constant(I64, 0), index.value)
+    return Traced(builder, builder.load(DOUBLE, address), f64)
 
 
 def quadrant_f64(x: Scalar) -> tuple[Scalar, Scalar, Scalar]:

@@ -144,6 +144,6 @@ def test_threads_that_want_one_kernel_compile_it_once(processors):
 
 def test_a_kernel_that_calls_a_missing_function_is_refused():
     text = "define void @kernel(i64* %a) {\n  call void @no_such_function()\n  ret void\n}\ndeclare void @no_such_function()\n"
-    with pytest.raises(backend.MissingFunction, match="no_such_function"):
-        cache.load(text, compiler="assembly")
-    assert not cache._cache.making
+    for _ in range(2):
+        with pytest.raises(backend.MissingFunction, match="no_such_function"):
+            cache.load(text, compiler="assembly")
