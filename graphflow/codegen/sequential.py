@@ -10,7 +10,7 @@ from graphflow.codegen.emit import Emitter, Region, Source, _Guard
 from graphflow.ir.scalar import Accumulator, Check, Expr
 from graphflow.ir.tensor import Node
 from graphflow.loop.ir import Kernel, walk
-from graphflow.loop.sequential import Block, Choice, Fill, Let, Repeat, Statement, Sum, Update, expressions
+from graphflow.loop.sequential import Block, Choice, Clear, Fill, Let, Repeat, Statement, Sum, Update, expressions
 
 
 def emit_sequential(kernel: Kernel, root: Node) -> Source:
@@ -55,6 +55,12 @@ class _Sequential(Emitter):
             case Fill(axes, stores):
                 with self.nest(axes):
                     self.stores(stores)
+            case Clear(buffer, offset, first, last):
+                at = self.fresh("at")
+                start = self.offset_text(offset)
+                zero = scalar.literal(0, buffer.dtype)
+                with self.loop(f"for {at} in range({self.value(first)}, {self.value(last)}):", (), ()):
+                    self.line(f"{self.params[id(buffer)]}[{start} + {at}] = {zero}")
             case Sum():
                 self.sum(statement)
             case Choice():

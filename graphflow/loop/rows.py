@@ -26,7 +26,7 @@ from graphflow.loop.inplace import merged, overwrites
 from graphflow.loop.ir import Buffer, Cycle, FusionGroup, Item, Label, Step
 from graphflow.loop.library import lower_library
 from graphflow.loop.partition import partition
-from graphflow.loop.sequential import lower_sequential
+from graphflow.loop.sequential import lower_sequential, read_whole
 from graphflow.ops.control import loop
 from graphflow.options import Options
 from graphflow.types import AnySize, DType, int64
@@ -109,7 +109,9 @@ class Rows:
         """Add the one kernel of a loop or a branch, where its values fit into registers; else its rows."""
         node = group.root
         assert node is not None
-        kernel = None if "sequential" in self.options.disable else lower_sequential(group, buffers.of, scratch)
+        kernel = (
+            None if "sequential" in self.options.disable else lower_sequential(group, buffers.of, scratch, buffers.read_whole)
+        )
         if kernel is not None:
             self.items.append(kernel)
         elif node.op is loop:
@@ -263,19 +265,6 @@ class _Targets:
         self.written.add(out)
         self.buffers.known[out] = to
         return True
-
-
-def read_whole(program: Program) -> set[Tensor]:
-    """The stacked results of loops of which more is read than the rows that their steps have written, which are zeros there."""
-    found = {storage(t) for t in program.results}
-    for node in program.nodes:
-        rows: set[Tensor] = set()
-        if node.op is loop:
-            start = int(node.attrs["counted"]) + node.attrs["carried"]
-            count = node.inputs[0].node if node.attrs["counted"] else None
-            rows = {t for t in node.inputs[start : start + node.attrs["elements"]] if t.node is count}
-        found.update(storage(t) for t in node.inputs if t not in rows)
-    return found
 
 
 def row_bytes(row: Tensor) -> AnySize:

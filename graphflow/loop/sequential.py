@@ -65,6 +65,16 @@ class Update:
     adds: bool
 
 
+@dataclass(frozen=True, eq=False)
+class Clear:
+    """Zeros from element `first` to before element `last` of a part of a buffer that begins at `offset`."""
+
+    buffer: Buffer
+    offset: Offset
+    first: Expr
+    last: Expr
+
+
 @dataclass(eq=False)
 class Sum:
     """Reductions over the same axes in one pass: (result, what combines, identity, value)."""
@@ -109,7 +119,7 @@ class Repeat:
     node: Node
 
 
-Statement = Let | Fill | Sum | Choice | Repeat
+Statement = Let | Fill | Clear | Sum | Choice | Repeat
 
 
 @dataclass(eq=False)
@@ -137,6 +147,8 @@ def expressions(block: Block) -> list[Expr]:
                 found.append(value)
             case Fill(_, stores):
                 found += [e for s in stores for e in (s.value, s.offset)]
+            case Clear(_, offset, first, last):
+                found += [offset, first, last]
             case Sum(_, terms):
                 found += [value for _, _, _, value in terms]
             case Choice(condition, then, otherwise):
@@ -157,6 +169,8 @@ def stores_of(block: Block) -> list[Store]:
         match statement:
             case Fill(_, stores):
                 found += stores
+            case Clear(buffer, offset, first, _):
+                found.append(Store(buffer, offset, first))
             case Choice(_, then, otherwise):
                 found += stores_of(then) + stores_of(otherwise)
             case Repeat(_, _, test, body, _, late):
@@ -178,6 +192,9 @@ def mapped(block: Block, value: Callable[[Expr], Expr], store: Callable[[Store],
                 found.append(Let(target, value(old)))
             case Fill():
                 found.append(filled(statement))
+            case Clear(buffer, offset, first, last):
+                moved = store(Store(buffer, offset, first))
+                found.append(Clear(moved.buffer, moved.offset, moved.value, value(last)))
             case Sum(axes, terms):
                 found.append(Sum(axes, [(t, c, i, value(v)) for t, c, i, v in terms]))
             case Choice(condition, then, otherwise, results):
@@ -350,8 +367,11 @@ def row_index(values: _Values, node: Node, indices: Tensor, at: tuple[Expr, ...]
 class _Lowering:
     """One kernel under construction."""
 
-    def __init__(self, group: FusionGroup, buffers: Callable[[Tensor], Buffer], scratch: Callable[..., Buffer]) -> None:
+    def __init__(
+        self, group: FusionGroup, buffers: Callable[[Tensor], Buffer], scratch: Callable[..., Buffer], whole: set[Tensor]
+    ) -> None:
         self.group = group
+        self.whole = whole
         self.buffers = buffers
         self.make_scratch = scratch
         self.numbers = itertools.count()
@@ -589,7 +609,7 @@ class _Scope:
         after = self.lowering.fresh(int64)
         for place, output in zip(places, node.outputs[carried:-1], strict=True):
             self.given[output] = stack_reader(place, output, after)
-        finals, trips = lower_loop(self.lowering, self.block, node, operands, places, after)
+        finals, trips = lower_loop(self.lowering, self.block, node, operands, places, after, read_whole(self.program))
         for tensor, registers in zip(node.outputs, finals, strict=False):
             self.given[tensor] = register_reader(dict(registers), tensor.shape)
         self.given[node.outputs[-1]] = lambda index: trips
@@ -659,7 +679,7 @@ def constant_element(lowering: _Lowering, tensor: Tensor, index: tuple[Expr, ...
 
 def lower_loop(
     lowering: _Lowering, block: Block, node: Node, operands: Sequence[Read], places: Sequence[_Place], after: Accumulator,
-    memory: Mapping[int, Buffer] | None = None,
+    whole: set[Tensor], memory: Mapping[int, Buffer] | None = None,
 ) -> tuple[list[dict[tuple[int, ...], Expr]], Expr]:  # fmt: skip
     """(registers of the final carried values, number of steps) of a loop, whose statement goes to the end of `block`.
 
@@ -737,6 +757,14 @@ def lower_loop(
         items.append(Carried(start, register, scope.value(body.outputs[k], position), final))
     trips = lowering.fresh(int64) if condition is not None else None
     block.statements.append(Repeat(step, count, test, scope.block, tuple(items), tuple(late), trips, inside, after, node))
+    if condition is not None or counted:
+        made = trips if trips is not None else count
+        assert made is not None
+        for output, place in zip(node.outputs[carried:-1], places, strict=True):
+            if output in whole:
+                begin = place.offset(tuple(as_index(0) for _ in output.shape), output.shape)
+                of_row = product(output.shape[1:])
+                block.statements.append(Clear(place.buffer, begin, index_mul(made, of_row), as_index(output.type.size)))
     return finals, trips if trips is not None else count  # type: ignore[return-value]
 
 
@@ -805,16 +833,35 @@ def added(scope: _Scope, node: Node, indices: Tensor, rows: Tensor, buffer: Buff
     return found
 
 
+def read_whole(program: Program) -> set[Tensor]:
+    """The stacked results of loops of which more is read than the rows that their steps have written, which are zeros there."""
+    found = {storage(t) for t in program.results}
+    for node in program.nodes:
+        rows: set[Tensor] = set()
+        if node.op is loop:
+            start = int(node.attrs["counted"]) + node.attrs["carried"]
+            count = node.inputs[0].node if node.attrs["counted"] else None
+            rows = {t for t in node.inputs[start : start + node.attrs["elements"]] if t.node is count}
+        found.update(storage(t) for t in node.inputs if t not in rows)
+    return found
+
+
 # --- the kernel ------------------------------------------------------------------------------------------------------------
 
 
 def lower_sequential(
-    group: FusionGroup, buffers: Callable[[Tensor], Buffer], scratch: Callable[[str, DType, AnySize], Buffer]
+    group: FusionGroup,
+    buffers: Callable[[Tensor], Buffer],
+    scratch: Callable[[str, DType, AnySize], Buffer],
+    whole: set[Tensor],
 ) -> Kernel | None:
-    """The kernel of a loop or a branch on small values; None where it is no such."""
+    """The kernel of a loop or a branch on small values; None where it is no such.
+
+    `whole` has the stacked results of which more is read than the rows that are written: see `read_whole`.
+    """
     node = group.root
     assert node is not None
-    lowering = _Lowering(group, buffers, scratch)
+    lowering = _Lowering(group, buffers, scratch, whole)
     extent: AnySize = 1
     work = 0.0
     try:
@@ -871,9 +918,8 @@ def loop_block(lowering: _Lowering, node: Node) -> Block:
             start = node.inputs[counted + k]
             value = Load(lowering.buffers(storage(start)), (Offset(0, ((axis, 1),)),), tensor.dtype)
             block.statements.append(Fill((axis,), (Store(memory[k], Offset(0, ((axis, 1),)), value),)))
-    finals, trips = lower_loop(
-        lowering, block, node, operands, destinations(lowering, node, carried), lowering.fresh(int64), memory
-    )
+    after, places = lowering.fresh(int64), destinations(lowering, node, carried)
+    finals, trips = lower_loop(lowering, block, node, operands, places, after, lowering.whole, memory)
     for k, tensor in enumerate(node.outputs[:carried]):
         if tensor in lowering.group.outputs and k not in memory:
             stores = [
