@@ -104,7 +104,7 @@ def reduces(bounds: Sequence[ast.expr], body: Sequence[ast.stmt]) -> bool:
     return (sums > 0 and terms >= VECTORISED) or (lanes > 0 and terms >= LANES)
 
 
-def interleaving(body: Sequence[ast.stmt]) -> list[Property]:
+def interleaving(bounds: Sequence[ast.expr], body: Sequence[ast.stmt]) -> list[Property]:
     """What a loop is asked for: so many vectors at a time, if it calls a helper that is a long chain; else LLVM decides.
 
     A polynomial is one chain of dependent instructions, and the processor does not look far enough ahead to begin the next
@@ -115,7 +115,12 @@ def interleaving(body: Sequence[ast.stmt]) -> list[Property]:
         return []
     names = [node.func.id for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
     chains = any(name.rpartition("_")[0] in CHAINS for name in names)
-    return [("llvm.loop.interleave.count", INTERLEAVE)] if chains else []
+    match bounds:
+        case [ast.Constant(int(count))]:  # of a short loop as many as there are, or none of them would run side by side
+            vectors = max(1, count // LANES)
+        case _:
+            vectors = INTERLEAVE
+    return [("llvm.loop.interleave.count", min(INTERLEAVE, 1 << (vectors.bit_length() - 1)))] if chains else []
 
 
 class _Module:
@@ -284,7 +289,7 @@ class _Function:
             self.block(body)
             self.builder.store(self.builder.binary("add", now, constant(I64, 1), ("nsw",)), counter)
 
-        self.loop(more, step, [*(["llvm.loop.unroll.disable"] if reduces(bounds, body) else []), *interleaving(body)])
+        self.loop(more, step, [*(["llvm.loop.unroll.disable"] if reduces(bounds, body) else []), *interleaving(bounds, body)])
 
     def loop(self, test: Callable[[], Value], body: Callable[[], None], properties: Sequence[Property] = ()) -> None:
         """while test: body. `properties` are what LLVM is asked of the loop."""

@@ -1,5 +1,6 @@
 """The compiler of kernels' source: equal to numba on whole programs, and honest about what it does not know."""
 
+import ast
 import re
 
 import numpy as np
@@ -71,6 +72,21 @@ def test_a_loop_of_long_chains_computes_several_vectors_at_a_time():
     text = "def kernel(buffers, dims, begin, end):\n" + "\n".join("    " + line for line in lines)
     code = Compilation(direct.assembly(text, "kernel")).optimized()
     assert len(re.findall(r"= load <\d+ x float>", code)) >= direct.INTERLEAVE
+
+
+@pytest.mark.parametrize("terms, vectors", [("d0", 4), ("64", 4), ("30", 2), ("16", 2), ("10", 1), ("3", 1)])
+def test_a_short_loop_computes_as_many_vectors_at_a_time_as_it_has(terms, vectors):
+    (loop,) = ast.parse(f"for i in range({terms}):\n    x[i] = exp_f32(x[i])").body
+    assert direct.interleaving(loop.iter.args, loop.body) == [("llvm.loop.interleave.count", vectors)]
+
+
+@pytest.mark.parametrize("terms", [4, 8, 64, 1000])
+def test_sums_in_lanes_are_not_unrolled(terms):
+    """LLVM would vectorise across the loop around them, and gather from several rows at once."""
+    (sums,) = ast.parse(f"for k in range({terms}):\n    y = x[k]\n    tile[k] = tile[k] + y * y").body
+    (copy,) = ast.parse(f"for k in range({terms}):\n    y[k] = x[k]").body
+    assert direct.reduces(sums.iter.args, sums.body) == (8 <= terms <= 128)
+    assert not direct.reduces(copy.iter.args, copy.body)
 
 
 def test_code_that_calls_nothing_may_lie_anywhere():
