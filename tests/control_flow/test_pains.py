@@ -634,3 +634,20 @@ def test_layers_of_one_shape_in_a_loop(rng):
         return gf.reduce_sum(gf.square(gf.foldl(lambda h, w: h + gf.tanh(gf.matmul(h, w)), weights, x)))
 
     check_gradients(deep, weights, x)
+
+
+def test_the_gradient_of_a_long_loop_fits_a_budget(rng):
+    """Beyond it, checkpoints are kept and steps are run again: the same numbers in a fraction of the memory."""
+    x, w = gf.placeholder(gf.float64, [400, 50]), gf.placeholder(gf.float64, [50])
+    feeds = {x: rng.standard_normal((400, 50)), w: rng.standard_normal(50)}
+
+    def gradient():
+        _, h = gf.scan(lambda h, x: (gf.tanh(h * w + x), None), elems=x, initializer=gf.zeros([50], gf.float64))
+        return gf.gradients(gf.reduce_sum(h), [w])[0]
+
+    free = gradient()
+    with gf.options(tape_bytes=1 << 14):
+        bounded = gradient()
+        value, bytes_ = run(bounded, feeds), planned(bounded, feeds)
+    np.testing.assert_allclose(value, run(free, feeds), rtol=1e-12)
+    assert bytes_ <= 1 << 14 and planned(free, feeds) > 1 << 18
