@@ -127,7 +127,7 @@ def choose(condition: Tensor, a: Any, b: Any) -> Any:
 def solution(problem: Problem, state: Progress, t: Tensor) -> Tensor:
     """The solution at a time in the last step; NaN if the integration did not come that far."""
     y = problem.method.between(state.dense, (t - state.begin) / state.length)
-    return where(state.t >= t, y, float("nan"))
+    return y + where(state.t >= t, literal(0, y.dtype), float("nan"))
 
 
 # --- lengths of steps -------------------------------------------------------------------------------------------------------

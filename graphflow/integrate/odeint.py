@@ -19,6 +19,7 @@ from graphflow.ops.math import sign
 from graphflow.ops.movement import reshape
 from graphflow.ops.ravel import Raveled
 from graphflow.optimize.implicit import implicit
+from graphflow.optimize.traced import Traced
 
 ADAPTIVE: dict[str, Method] = {"dopri5": DormandPrince(), "rodas": Rodas()}
 BISECTIONS = 60  # of a step, in which an event is found
@@ -161,12 +162,13 @@ def odeint_event(
             """The event at a share of the last step."""
             return measured(problem.method.between(state.dense, share), state.begin + share * state.length)
 
-        share = implicit(lambda s: reshape(along(s[0]), (1,)), reshape(zero_between(along, nest), (1,)))[0]
+        zero = reshape(zero_between(along, nest), (1,))
+        share = implicit(Traced(lambda s: [reshape(along(s[0]), (1,))], zero), zero)[0]
         share = where(found, share, (problem.end - state.begin) / state.length)
         reached = logical_or(found, state.t >= problem.end)
-        nan = float("nan")
-        t = where(reached, state.begin + share * state.length, nan)
-        y = where(reached, problem.method.between(state.dense, share), nan)
+        nan = where(reached, literal(0, nest.dtype), float("nan"))
+        t = state.begin + share * state.length + nan
+        y = problem.method.between(state.dense, share) + nan
         return EventResult(forward * t, nest.unravel(y), found)
 
 

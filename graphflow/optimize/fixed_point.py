@@ -14,6 +14,7 @@ from graphflow.ops.control import while_loop
 from graphflow.ops.ravel import Raveled
 from graphflow.ops.reductions import reduce_max
 from graphflow.optimize.implicit import implicit
+from graphflow.optimize.traced import Traced
 from graphflow.types import int32
 
 
@@ -47,8 +48,11 @@ def fixed_point(
         nest = Raveled(x0, "x0")
         tolerance = nest.dtype.epsilon**0.5 if tol is None else tol
 
-        def step(x: Tensor) -> Tensor:
-            return nest.ravel(func(nest.unravel(x), *args), "fixed_point: the result")
+        def change(x: Tensor) -> Sequence[Tensor]:
+            following = nest.ravel(func(nest.unravel(x), *args), "fixed_point: the result")
+            return following, following - x
+
+        step = Traced(change, nest.vector)
 
         def adjoint(x: Tensor, value: Tensor, g: Tensor) -> Tensor:
             """v with transpose(dF/dx) v = g for F(x) = func(x) - x."""
@@ -66,6 +70,6 @@ def fixed_point(
             initial = (start, literal(float("inf"), nest.dtype), literal(0, int32))
             return while_loop(lambda x, change, _: change > tolerance, following, initial, maximum_iterations)
 
-        x, change, count = iterate(step, nest.vector)
-        x = implicit(lambda x: step(x) - x, x, adjoint)
-        return FixedPointResult(nest.unravel(x), change <= tolerance, count)
+        x, last, count = iterate(lambda x: step(x)[0], nest.vector)
+        x = implicit(step, x, adjoint)
+        return FixedPointResult(nest.unravel(x), last <= tolerance, count)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 from graphflow.ir.tensor import Tensor
@@ -12,6 +11,7 @@ from graphflow.ops.elementary import sqrt
 from graphflow.ops.logic import logical_and, logical_not, logical_or, where
 from graphflow.ops.math import is_finite, is_inf
 from graphflow.ops.reductions import reduce_sum
+from graphflow.optimize.traced import Traced
 
 SUFFICIENT = 1e-4  # of the decrease that the slope promises
 LONGER = 2.0  # a step that is still downhill is followed by one so many times as long
@@ -37,7 +37,7 @@ class _Search(NamedTuple):
 
 
 def wolfe(
-    objective: Callable[[Tensor], tuple[Tensor, Tensor]],
+    objective: Traced,
     x: Tensor,
     start: Point,
     direction: Tensor,

@@ -19,6 +19,7 @@ from graphflow.ops.reductions import reduce_max, reduce_sum
 from graphflow.optimize.directions import METHODS, Direction
 from graphflow.optimize.implicit import by_conjugate_gradients, implicit
 from graphflow.optimize.line_search import Point, wolfe
+from graphflow.optimize.traced import Traced
 from graphflow.types import int32
 
 
@@ -73,10 +74,11 @@ def minimize(
             value = objective_of(func(nest.unravel(x), *args), nest)
             return value, gradients(value, [x], unconnected_gradients="zero")[0]
 
-        end = descend(value_and_gradient, nest.vector, METHODS[method], tolerance, maximum_iterations)
+        objective = Traced(value_and_gradient, nest.vector)
+        end = descend(objective, nest.vector, METHODS[method], tolerance, maximum_iterations)
         few = isinstance(nest.size, int) and nest.size <= LARGEST
-        x = implicit(lambda x: value_and_gradient(x)[1], end.x, None if few else by_conjugate_gradients)
-        value, gradient = value_and_gradient(x)
+        x = implicit(objective, end.x, None if few else by_conjugate_gradients)
+        value, gradient = objective(x)
         converged = reduce_max(absolute(end.gradient)) <= tolerance
         return MinimizeResult(nest.unravel(x), value, nest.unravel(gradient), converged, end.iterations)
 
@@ -93,9 +95,7 @@ def objective_of(value: Any, nest: Raveled) -> Tensor:
     return tensor
 
 
-def descend(
-    objective: Callable[[Tensor], tuple[Tensor, Tensor]], x: Tensor, method: Direction, tolerance: float, most: int
-) -> _Descent:
+def descend(objective: Traced, x: Tensor, method: Direction, tolerance: float, most: int) -> _Descent:
     """The end of the descent from `x`."""
 
     def go_on(state: _Descent) -> Tensor:

@@ -19,7 +19,8 @@ from graphflow.ops.movement import reshape
 from graphflow.ops.ravel import Raveled
 from graphflow.ops.reductions import reduce_max, reduce_sum
 from graphflow.optimize.directions import outer, times
-from graphflow.optimize.implicit import Function, implicit
+from graphflow.optimize.implicit import implicit
+from graphflow.optimize.traced import Traced
 from graphflow.types import int32
 
 HALVINGS = 30
@@ -74,32 +75,30 @@ def root(
             raise ShapeError(f"root: {nest.size} unknowns", operands={"x0": nest.leaves[0]}, rule=f"{LARGEST} at most.")
         tolerance = nest.dtype.epsilon**0.5 if tol is None else tol
 
-        def residual(x: Tensor) -> Tensor:
-            return nest.ravel(func(nest.unravel(x), *args), "root: the residual")
-
+        residual = Traced(lambda x: [nest.ravel(func(nest.unravel(x), *args), "root: the residual")], nest.vector)
         find = newton if method == "newton" else broyden
         end = find(residual, nest.vector, tolerance, maximum_iterations)
         x = implicit(residual, end.x)
         converged = largest(end.value) <= tolerance
-        return RootResult(nest.unravel(x), nest.unravel(residual(x)), converged, end.iterations)
+        return RootResult(nest.unravel(x), nest.unravel(residual(x)[0]), converged, end.iterations)
 
 
-def newton(residual: Function, x: Tensor, tolerance: float, most: int) -> _Iterate:
+def newton(residual: Traced, x: Tensor, tolerance: float, most: int) -> _Iterate:
     """The end of Newton's iteration from `x`."""
 
     def step(state: _Iterate) -> tuple[_Iterate]:
-        (matrix,) = jacobian(residual(state.x), [state.x])
+        (matrix,) = jacobian(residual(state.x)[0], [state.x])
         x, value, helped = shortened(residual, state, -factored(matrix)(state.value))
         return (_Iterate(x, value, helped, state.iterations + 1),)
 
-    return iterate(step, _Iterate(x, residual(x), literal(True, None), literal(0, int32)), tolerance, most)
+    return iterate(step, _Iterate(x, residual(x)[0], literal(True, None), literal(0, int32)), tolerance, most)
 
 
-def broyden(residual: Function, x: Tensor, tolerance: float, most: int) -> _Iterate:
+def broyden(residual: Traced, x: Tensor, tolerance: float, most: int) -> _Iterate:
     """The end of Broyden's iteration from `x`: his "good" method, for the inverse of the matrix."""
 
     def inverse_jacobian(x: Tensor) -> Tensor:
-        (matrix,) = jacobian(residual(x), [x])
+        (matrix,) = jacobian(residual(x)[0], [x])
         return inverse(matrix)
 
     def step(state: _Iterate) -> tuple[_Iterate]:
@@ -113,14 +112,14 @@ def broyden(residual: Function, x: Tensor, tolerance: float, most: int) -> _Iter
         return (_Iterate(x, value, going, state.iterations + 1, inverse, logical_not(helped)),)
 
     true = literal(True, None)
-    return iterate(step, _Iterate(x, residual(x), true, literal(0, int32), inverse_jacobian(x), true), tolerance, most)
+    return iterate(step, _Iterate(x, residual(x)[0], true, literal(0, int32), inverse_jacobian(x), true), tolerance, most)
 
 
 def iterate(step: Callable[[_Iterate], tuple[_Iterate]], start: _Iterate, tolerance: float, most: int) -> _Iterate:
     return while_loop(lambda s: logical_and(largest(s.value) > tolerance, s.going), step, (start,), most)[0]
 
 
-def shortened(residual: Function, state: _Iterate, direction: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def shortened(residual: Traced, state: _Iterate, direction: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """(x, residual, whether it is better than before) after the longest step that helps, of 1, 1/2, 1/4, ..."""
     before = norm(state.value)
 
@@ -128,10 +127,10 @@ def shortened(residual: Function, state: _Iterate, direction: Tensor) -> tuple[T
         return norm(value) <= (1.0 - DECREASE * length) * before
 
     def halve(length: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        return 0.5 * length, residual(state.x + 0.5 * length * direction)
+        return 0.5 * length, residual(state.x + 0.5 * length * direction)[0]
 
     one = literal(1, state.x.dtype)
-    start = (one, residual(state.x + direction))
+    start = (one, residual(state.x + direction)[0])
     length, value = while_loop(lambda length, value: logical_not(helps(length, value)), halve, start, HALVINGS)
     helped = helps(length, value)
     return where(helped, state.x + length * direction, state.x), where(helped, value, state.value), helped
