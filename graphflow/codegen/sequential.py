@@ -7,10 +7,25 @@ from contextlib import contextmanager
 
 from graphflow.codegen import scalar
 from graphflow.codegen.emit import Emitter, Region, Source, _Guard
+from graphflow.codegen.library_values import LibraryValue
 from graphflow.ir.scalar import Accumulator, Check, Expr
 from graphflow.ir.tensor import Node
 from graphflow.loop.ir import Kernel, walk
-from graphflow.loop.sequential import Block, Choice, Clear, Fill, Let, Repeat, Statement, Sum, Update, expressions
+from graphflow.loop.sequential import (
+    Block,
+    Choice,
+    Clear,
+    Fill,
+    Let,
+    Repeat,
+    Statement,
+    Sum,
+    Update,
+    expressions,
+    loops_in,
+    may_not_end,
+    operations_of,
+)
 
 
 def emit_sequential(kernel: Kernel, root: Node) -> Source:
@@ -127,6 +142,8 @@ class _Sequential(Emitter):
                 self.line("else:")
                 self.line("    break")
                 self.step(statement, names, step)
+                if may_not_end(statement.node):
+                    self.poll(statement.node, step)
                 self.line(f"{step} = {step} + 1")
         for c, name in zip(statement.carried, names, strict=True):
             self.name(c.final, "state", name)
@@ -151,10 +168,21 @@ class _Sequential(Emitter):
         self.updates(statement.late)
         for name, new in zip(names, temporary, strict=True):
             self.line(f"{name} = {new}")
-        if self.kernel.checks and any(isinstance(e, Check) for e in walk(self.checked(statement))):
+        if self.kernel.checks and (
+            any(isinstance(e, Check) for e in walk(self.checked(statement))) or any(map(may_not_end, loops_in(statement.node)))
+        ):
             self.line("if errors[0] != 0:")
             self.line(f"    errors[3] = {step} + 1")
             self.line("    break")
+
+    def poll(self, node: Node, step: str) -> None:
+        """Leave the loop if the run is interrupted, which is asked for once in a million operations."""
+        every = 1 << max(0, 20 - round(operations_of(node)).bit_length())
+        self.line(f"if index_mod({step}, {every}) == {every - 1}:")
+        self.line(f"    if call_address({self.dim(LibraryValue('poll'))}, 0, 0, 0, 0, 0, 0, 0) != 0:")
+        self.line("        errors[0] = -1")
+        self.line("    if errors[0] != 0:")
+        self.line("        break")
 
     def updates(self, items: Sequence[Update]) -> None:
         """Changes of carried values in memory, when all that the step makes of the old ones is known."""

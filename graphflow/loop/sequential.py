@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from graphflow.ir.op import Access
-from graphflow.ir.program import Program
+from graphflow.ir.program import Program, bodies_of
 from graphflow.ir.scalar import Accumulator, Axis, Call, Check, Const, Expr, Index, Load, Select, SizeValue, as_index, index_mul
 from graphflow.ir.tensor import Node, Tensor
 from graphflow.loop.inline import Inliner, storage
@@ -987,6 +987,26 @@ def operations(program: Program) -> float:
     return total
 
 
+def operations_of(node: Node) -> float:
+    """A guess at the scalar operations of a step of a loop."""
+    condition = node.attrs["condition"]
+    return operations(node.attrs["body"]) + (0.0 if condition is None else operations(condition))
+
+
+POLLED = 1 << 16  # steps: a loop that may do more under a condition can be interrupted
+
+
+def may_not_end(node: Node) -> bool:
+    """May a loop run for so long that it must be possible to interrupt it?"""
+    length = node.attrs["length"]
+    return node.attrs["condition"] is not None and not (isinstance(length, int) and length <= POLLED)
+
+
+def loops_in(node: Node) -> list[Node]:
+    """The loops inside the bodies of a loop or a branch."""
+    return [inner for body in bodies_of(node) for inner in body.all_nodes if inner.op is loop]
+
+
 def make_kernel(lowering: _Lowering, block: Block, extent: AnySize, work: float) -> Kernel:
     """The kernel with its buffers collected: those read, then those written."""
     group = lowering.group
@@ -1000,6 +1020,10 @@ def make_kernel(lowering: _Lowering, block: Block, extent: AnySize, work: float)
     scratches = {id(b) for b in lowering.scratches}
     roles = [Role.SCRATCH if id(b) in scratches else Role.OUTPUT if id(b) in written else Role.INPUT for b in params]
     checks = tuple({id(e.site): e.site for e in exprs if isinstance(e, Check)}.values())
+    root = group.root
+    assert root is not None
+    if any(map(may_not_end, [*([root] if root.op is loop else []), *loops_in(root)])):
+        checks = (*checks, root)  # the run may end here
     rows = () if lowering.lane is None else (lowering.lane,)
     return Kernel(
         group.name, "sequential", tuple(params), tuple(roles), rows, (), (), (), (), extent, group, checks=checks,

@@ -138,7 +138,10 @@ class Binding:
         works = [self.work(row) if isinstance(row, Launch) else MOVE_NS for row in self.program.rows]
         total = self.total(works)
         worth = AWAKE_NS if total >= LONG_NS else PARALLEL_NS
-        self.brief = total < BRIEF_NS and not any(launch.library for launch in self.program.launches)
+        self.polls = len(self.program.launches) < len(self.program.rows) or any(
+            isinstance(d, LibraryValue) and d.name == "poll" for launch in self.program.launches for d in launch.dims
+        )
+        self.brief = total < BRIEF_NS and not self.polls and not any(launch.library for launch in self.program.launches)
         addresses = iter(self.executable.addresses)
         for k, row in enumerate(self.program.rows):
             numbers = packed("q", row.slots)
@@ -270,9 +273,10 @@ class Binding:
                     staged[number] = memory
         words = packed("q", [native.address_of(slots), native.address_of(pointers), native.address_of(errors), 0, 0])
         words.extend((self.table_address, len(self.program.rows), native.run_table_address(), not self.brief))
-        if self.program.cycles or len(self.program.launches) < len(self.program.rows):
-            words.extend((0, 0, native.poll_address(), 0, native.memmove_address(), 0, native.memset_address()))
+        words.extend([0] * 7)
+        if self.polls:
             words[9] = native.address_of(words)
+            words[11], words[13], words[15] = native.poll_address(), native.memmove_address(), native.memset_address()
         enter = native.entry(native.address_of(words))
         results = [self._copier(k, staged) for k in range(len(self.program.results))] if self.small else []
         return Context(words, slots, errors, counter, enter, [pointers, arena], feeds, staged, results)

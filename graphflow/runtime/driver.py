@@ -121,6 +121,8 @@ def run_table(buffers, dims, begin, end):
                         if since == 0:
                             since = now
                         rounds = 0
+                        if buffers[11] != 0 and call_address(buffers[11], 0, 0, 0, 0, 0, 0, 0) != 0:
+                            errors[0] = -1
                 job[66] = job[66] + dims[at + 7]
                 if now - since > 200000 + index_div(2 * dims[at + 7], chunks):
                     job[65] = 8 if job[66] > 100000000 else min(512, 2 * job[65])
@@ -130,7 +132,7 @@ def run_table(buffers, dims, begin, end):
                 while add_i64(pool + 192, 0) > 0:
                     pause()
                 store_i64(pool + 320, 0)
-            if dims[at + 6] != 0 and errors[0] != 0:
+            if errors[0] != 0:
                 buffers[4] = row
                 if errors[0] == -1:
                     buffers[4] = -1

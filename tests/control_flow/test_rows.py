@@ -308,7 +308,7 @@ ENDLESS = textwrap.dedent(
     {before}
     w = gf.Variable(np.eye(40, dtype=np.float32), name="w")
     limit = gf.placeholder(gf.float32, [], name="limit")
-    value, _ = gf.while_loop(lambda s, n: n < limit, lambda s, n: (gf.matmul(s, w), n + 0.0), [w * 1.0, gf.constant(0.0)])
+    {loop}
     step = w.assign(value)
     with gf.Session() as sess:
         sess.run(gf.global_variables_initializer())
@@ -324,10 +324,25 @@ ENDLESS = textwrap.dedent(
 )
 
 
+# In rows; in one kernel; in a kernel whose lanes two threads share, each of which takes half of an endless lane.
+ENDLESS_LOOPS = {
+    "rows": """
+    value, _ = gf.while_loop(lambda s, n: n < limit, lambda s, n: (gf.matmul(s, w), n + 0.0), [w * 1.0, gf.constant(0.0)])
+    """,
+    "kernel": "value = w + 0.0 * gf.while_loop(lambda n: n < limit, lambda n: gf.sin(n) * 0.5, limit * 0.0 + 0.5)",
+    "lanes": """
+    lane = gf.vmap(lambda x: gf.while_loop(lambda n: n < limit, lambda n: gf.sin(n + x) * 0.5, x))
+    value = w + 0.0 * gf.reduce_sum(lane(w[0] * limit))
+    """,
+}
+
+
 @pytest.mark.skipif(os.name == "nt", reason="sends SIGINT to a process")
 @pytest.mark.parametrize("before", ["", "gf.set_num_threads(1)"])
-def test_a_loop_without_end_is_interrupted(before):
-    with subprocess.Popen([sys.executable, "-c", ENDLESS.format(before=before)], stdout=subprocess.PIPE, text=True) as process:
+@pytest.mark.parametrize("loop", ENDLESS_LOOPS)
+def test_a_loop_without_end_is_interrupted(loop, before):
+    text = ENDLESS.format(before=before, loop=textwrap.dedent(ENDLESS_LOOPS[loop]).strip())
+    with subprocess.Popen([sys.executable, "-c", text], stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout.readline() == "ready\n"
             time.sleep(0.5)
