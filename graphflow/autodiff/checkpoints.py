@@ -13,13 +13,12 @@ Walther, "Algorithm 799: revolve", ACM TOMS 26, 2000; with as many as a budget o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from graphflow.autodiff.substitute import substituted, zeros
+from graphflow.ir.graph import current_lanes
 from graphflow.ir.op import literal
 from graphflow.ir.program import Program
 from graphflow.ir.tensor import Tensor
@@ -31,27 +30,13 @@ from graphflow.ops.movement import iota, reshape, slice_
 from graphflow.options import current
 from graphflow.types import AnySize, TensorType, int64
 
-UNKNOWN_LANES = 1024  # taken for a number of lanes that only a run knows
-
-_lanes: ContextVar[int] = ContextVar("lanes", default=1)
-
 # What differentiates the loop of a chunk: its results' cotangents, results, operands and attributes -> cotangents of operands.
 Differentiate = Callable[..., list[Tensor | None]]
 
 
 def budget() -> int:
     """The bytes that the values kept of one loop may take; in a lane, its share of them."""
-    return max(1, current().tape_bytes // _lanes.get())
-
-
-@contextmanager
-def in_each_lane(lanes: AnySize | None) -> Iterator[None]:
-    """What is differentiated inside is in the body of a loop whose steps are kept side by side."""
-    token = _lanes.set(_lanes.get() * (max(1, lanes) if isinstance(lanes, int) else UNKNOWN_LANES))
-    try:
-        yield
-    finally:
-        _lanes.reset(token)
+    return max(1, current().tape_bytes // current_lanes())
 
 
 @dataclass(frozen=True, eq=False)

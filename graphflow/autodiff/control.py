@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from graphflow.autodiff.backward import backward
-from graphflow.autodiff.checkpoints import Chunks, budget, in_each_lane
+from graphflow.autodiff.checkpoints import Chunks, budget
 from graphflow.autodiff.cut import minimum_cut
 from graphflow.autodiff.gradients import nodes_between
 from graphflow.autodiff.substitute import substituted, zeros
-from graphflow.ir.graph import name_scope
+from graphflow.ir.graph import in_each_lane, name_scope
 from graphflow.ir.op import Access, literal
 from graphflow.ir.program import Program, toposort
 from graphflow.ir.tensor import Node, Tensor

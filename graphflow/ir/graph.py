@@ -169,6 +169,9 @@ class ScratchGraph(Graph):
         )
 
 
+UNKNOWN_LANES = 1024  # taken for a number of lanes that only a run knows
+
+
 @dataclass(frozen=True)
 class _State:
     """What a thread builds with."""
@@ -181,6 +184,7 @@ class _State:
     twin: Node | None = None
     counter: Callable[[], Tensor] | None = None  # what random ops count by, in the body of a loop
     body: str | None = None  # what kind of body is being built, if one is
+    lanes: int = 1  # how often what is built is there at once: in the bodies of loops whose steps stand side by side
 
 
 _local = threading.local()
@@ -269,6 +273,18 @@ def current_counter() -> Callable[[], Tensor] | None:
 def current_body() -> str | None:
     """What kind of body is being built: that of a loop, a branch; None outside."""
     return _state().body
+
+
+def current_lanes() -> int:
+    """How often what is built is there at once; a guess where only a run knows."""
+    return _state().lanes
+
+
+@contextmanager
+def in_each_lane(lanes: Any) -> Iterator[None]:
+    """What is built inside is in the body of a loop of so many steps that stand side by side."""
+    with changed_state(lanes=current_lanes() * (max(1, lanes) if isinstance(lanes, int) else UNKNOWN_LANES)):
+        yield
 
 
 def building_scratch() -> ScratchGraph | None:

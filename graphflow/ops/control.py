@@ -16,7 +16,7 @@ import numpy as np
 
 from graphflow.errors import DTypeError, ShapeError, TypeRuleError
 from graphflow.ir.evaluate import evaluate
-from graphflow.ir.graph import changed_state, get_default_graph, name_scope, next_node_number
+from graphflow.ir.graph import changed_state, get_default_graph, in_each_lane, name_scope, next_node_number
 from graphflow.ir.op import Access, as_tensor_or_none, bind_attributes, convert_to_tensor
 from graphflow.ir.program import Program, rebuild, toposort
 from graphflow.ir.tensor import Node, Tensor
@@ -351,7 +351,7 @@ def map_fn(fn: Callable[[Any], Any], elems: Any, name: str | None = None) -> Any
     with name_scope(name or "map_fn"):
         index = make_parameter(TensorType((), int64), "index")
         row = [parameter_like(t, t.shape[1:], "row") for t in stacks]
-        with body_of("the body of a loop", index):
+        with body_of("the body of a loop", index), in_each_lane(rows):
             output = fn(pack(elems, row))
             outputs = tensors_of(output, "map_fn")
         captured: dict[Tensor, Tensor] = {}
