@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from graphflow.errors import GraphError
 from graphflow.ir.graph import Graph, derived_from, scratch
 from graphflow.ir.op import bind_attributes
 from graphflow.ir.order import dependencies_first
@@ -50,6 +51,8 @@ def capture(
                 continue
             if not node.types or node.output in fed:
                 continue
+            if node.op is source.parameter:
+                raise leaked(node, order)
             if node.op.name == "read_after":
                 variable = node.inputs[0]
                 done = [v for n, v in current.get(variable.attrs.get("handle"), []) if n in before[node]]
@@ -61,6 +64,16 @@ def capture(
     pairs = tuple((handle.value, history[-1][1]) for handle, history in current.items())  # type: ignore[attr-defined]
     program = Program((), outputs, pairs, name)
     return Program(inputs_of(program, [stand_in[t] for t in feeds], graph), outputs, pairs, name)
+
+
+def leaked(parameter: Node, order: Sequence[Node]) -> GraphError:
+    """The error for a value of a body that is read outside of it."""
+    reader = next((n for n in order if parameter.output in n.inputs), parameter)
+    return GraphError(
+        f"{reader.name} is part of the body of a loop: outside of it, it has no value",
+        operands={"value": parameter.output, "read by": reader.output} if reader.types else {"value": parameter.output},
+        rule="Return it from the body: scan stacks what a step returns, while_loop returns the last loop_vars.",
+    )
 
 
 def fed_placeholder(tensor: Tensor, graph: Graph) -> Tensor:

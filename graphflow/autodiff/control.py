@@ -25,6 +25,7 @@ from graphflow.ops.arithmetic import add
 from graphflow.ops.array import concat
 from graphflow.ops.control import branch, close, loop, make_parameter, parameter_like
 from graphflow.ops.linalg import matmul_
+from graphflow.ops.logic import equal, where
 from graphflow.ops.movement import reshape, transpose
 from graphflow.ops.reductions import reduce_sum
 from graphflow.ops.source import size_value
@@ -79,7 +80,7 @@ class _Reverse:
         with in_each_lane(1 if self.state else self.length):
             self.differentiate()
         if not any(c is not None for c in (*self.of_state, *self.of_rows, *self.of_outer)):
-            return self.in_order(self.g_finals, [None] * len(self.stacks), [None] * len(self.captured))
+            return self.in_order(self.past(), [None] * len(self.stacks), [None] * len(self.captured))
         self.choose_sums()
         kept = self.kept_values()
         if not self.fits(kept):
@@ -88,6 +89,13 @@ class _Reverse:
             kept = []  # steps that need nothing of one another are run again
         rows, steps = self.keep(kept)
         return self.run(rows, steps)
+
+    def past(self) -> list[Tensor | None]:
+        """The cotangents of the initial values where no step lets any through: those of the final ones if there is no step."""
+        if isinstance(self.length, int) and self.length > 0 and self.condition is None and self.count is None:
+            return [None] * len(self.initial)
+        none = equal(self.steps(), literal(0, int64))
+        return [None if g is None else where(none, g, zeros(g.type)) for g in self.g_finals]
 
     def fits(self, kept: Sequence[Tensor]) -> bool:
         """Is there room for what each step keeps, as far as is known now?"""

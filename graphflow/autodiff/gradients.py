@@ -8,7 +8,7 @@ from typing import Any
 from graphflow.autodiff.backward import backward
 from graphflow.errors import GradientError, ShapeError
 from graphflow.ir.graph import name_scope
-from graphflow.ir.op import convert_to_tensor, literal
+from graphflow.ir.op import Access, convert_to_tensor, literal
 from graphflow.ir.program import toposort
 from graphflow.ir.tensor import Node, Tensor
 from graphflow.ops.movement import broadcast_to
@@ -140,6 +140,10 @@ def _unconnected(source: Tensor, targets: Sequence[Tensor]) -> GradientError:
     if barrier is None:  # a loop or a branch, inside which the path ends
         barrier = next(node for node in reversed(order) if any(t in reached for t in node.inputs))
     kind = f"{barrier.op.name} has no gradient" + (f" to {barrier.type.dtype}" if barrier.op.name == "cast" else "")
+    if barrier.op.access is Access.CONTROL:
+        kind = (
+            "no path through its bodies carries a gradient; that through a condition, an index or a cast to integers carries none"
+        )
     return GradientError(
         f"gradients: the path from {source.name} to {shown} breaks at {barrier.name}: {kind}",
         operands={"x": source, "breaks at": barrier.output},

@@ -194,7 +194,8 @@ class Tensor:
         raise ModeError(
             f"the truth of {self.name} is not known before a run",
             operands={"tensor": self},
-            rule="A symbolic tensor cannot steer Python's `if`, `while`, `and`, `or`; use gf.where and gf.logical_and.",
+            rule="A symbolic tensor cannot steer Python's `if`, `while`, `and`, `or`; use gf.where or gf.cond, gf.while_loop, "
+            "gf.logical_and, gf.logical_or.",
         )
 
     def __iter__(self) -> Iterator[Tensor]:

@@ -119,11 +119,13 @@ def close(
 ) -> Program:
     """The program of `outputs` in terms of `inputs`; other tensors it reads become parameters, which `captured` maps them to.
 
-    What does not depend on `inputs`, and is not `inside`, is not part of it.
+    What does not depend on `inputs`, and is not `inside`, is not part of it; nor is a source, wherever it was made.
     """
     own = {t.node for t in inputs}
     for node in toposort(outputs):
-        if node not in own and (any(t.node in own for t in node.inputs) or (inside is not None and inside(node))):
+        if node.op.access is Access.SOURCE:
+            continue
+        if any(t.node in own for t in node.inputs) or (inside is not None and inside(node)):
             own.add(node)
 
     def stand_in(tensor: Tensor) -> Tensor:
@@ -191,9 +193,9 @@ def returned(value: Any, wanted: Any, types: Sequence[TensorType], origins: Sequ
             value = pack(wanted, flatten(value))
         else:
             raise TypeRuleError(
-                f"{what} has {len(flatten(value))} values, where {len(flatten(wanted))} were expected",
-                operands={f"expected {k}": t for k, t in enumerate(origins[:4])},
-                rule=f"It has the structure {shown(wanted)}, not {shown(value)}.",
+                f"{what} is {shown(value)}, where it was {shown(wanted)} before",
+                operands={f"before {k}": t for k, t in enumerate(origins[:4])},
+                rule="A step returns what it is given: the same structure of as many values.",
             )
     found = []
     for leaf, type_, origin in zip(like(wanted, value), types, origins, strict=True):
@@ -389,7 +391,9 @@ def while_loop(
         state = [parameter_like(t, name="state") for t in initial]
         variables = pack(loop_vars, state)
         with body_of("the body of a loop", index):
-            following = returned(_call(body, variables), loop_vars, [t.type for t in initial], initial, "while_loop: the body")
+            following = returned(
+                _call(body, variables), loop_vars, [t.type for t in initial], initial, "while_loop: what the body returns"
+            )
         own_index = make_parameter(TensorType((), int64), "index")
         own_state = [parameter_like(t, name="state") for t in initial]
         with body_of("the condition of a loop", own_index):
@@ -408,9 +412,12 @@ def _call(function: Callable[..., Any], variables: Any) -> Any:
 
 
 def _truth(value: Any, what: str) -> Tensor:
+    if value is None or flatten(value) != [value]:
+        raise TypeRuleError(f"{what} is {shown(value)}", rule="It is one bool.")
     tensor = convert_to_tensor(value)
     if not tensor.dtype.is_bool or tensor.rank:
-        raise TypeRuleError(f"{what} is {tensor.type}", operands={"condition": tensor}, rule="It is one bool.")
+        rule = "It is one bool: reduce it, by gf.reduce_all or gf.reduce_any." if tensor.rank else "It is one bool: compare it."
+        raise TypeRuleError(f"{what} is {tensor.type}", operands={"condition": tensor}, rule=rule)
     return tensor
 
 

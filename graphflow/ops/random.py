@@ -31,6 +31,7 @@ from graphflow.types import AnySize, DType, Shape, TensorType, as_dtype, float32
 
 _PARITY = 0x1BD11BDA  # the constant of Threefry's key schedule for 32-bit words
 _STEPS = (0x3C6EF372, 0xA54FF53A)  # the key of the steps of loops
+_MIXING = ((0x85EBCA6B, 16), (0xC2B2AE35, 13))  # multiplier and shift of each round that scatters the steps of loops
 _ROTATIONS = (13, 15, 26, 6, 17, 29, 16, 24)
 _ROUNDS = 20
 
@@ -72,12 +73,21 @@ def _(index, counter, *, shape, key, word):
 
 
 def iteration_counter(index: Tensor) -> Callable[[], Tensor]:
-    """What random ops count by in step `index` of a loop: the counter outside, changed by a hash of the step."""
+    """What random ops count by in step `index` of a loop.
+
+    It is the image of the step under a permutation of the 32-bit words that depends on the counter outside: no two of the
+    loop's steps have one counter. Its rounds are those of the hash functions of Steele, Lea, Flood, "Fast splittable pseudorandom
+    number generators", OOPSLA 2014, with the multipliers of MurmurHash3.
+    """
     counter = current_counter() or counter_of_graph  # as it is outside the body that is about to be built
 
     def count() -> Tensor:
-        step = random_bits(cast(index, uint32), shape=(), key=_STEPS, word=0)
-        return bitwise_xor(step, counter())
+        word = cast(index, uint32)
+        for number, (multiplier, shift) in enumerate(_MIXING):
+            word = bitwise_xor(word, random_bits(counter(), shape=(), key=_STEPS, word=number))
+            word = word * multiplier
+            word = bitwise_xor(word, right_shift(word, shift))
+        return word
 
     return count
 
