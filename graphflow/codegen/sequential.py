@@ -39,7 +39,11 @@ class _Sequential(Emitter):
     def run(self) -> Source:
         kernel = self.kernel
         (block,) = kernel.statements
-        self.count_uses(expressions(block))
+        roots = expressions(block)
+        self.count_uses(roots)
+        for expr in walk(roots):
+            if isinstance(expr, Check):
+                self.counts[self.key(expr)] = 2  # a local: the index is checked once
         for k, (buffer, size) in enumerate(kernel.locals):
             name = self.fresh("stack")
             self.params[id(buffer)] = name

@@ -233,7 +233,15 @@ class _Values(Inliner):
         super().__init__(leaf)
         self.spend = spend
         self._folded: dict[int, Expr] = {}
+        self._checks: dict[tuple[int, AnySize], Check] = {}
         self._kept: list[Expr] = []
+
+    def intern(self, expr: Expr) -> Expr:
+        """The one object that stands for all equal expressions; an index that has been checked is not checked again."""
+        found = super().intern(expr)
+        if isinstance(found, Check):
+            return self._checks.setdefault((id(found.index), found.size), found)
+        return found
 
     def element(self, node: Node, index: tuple[Expr, ...]) -> Expr:
         self.spend()
