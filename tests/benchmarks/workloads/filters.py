@@ -23,7 +23,11 @@ class Leaves(Loop):
     nodes: int = 15
     parameters = ("tonic", "coupling")
     tolerance = 1e-8
-    left_out: ClassVar = {"torch": UNROLLED, "torch-compile": COMPILED}
+    left_out: ClassVar = {
+        "torch": UNROLLED,
+        "torch-compile": COMPILED,
+        "pytensor": "a loop of sixty states and its gradient compile for more than five minutes",
+    }
     drift = 0.05  # added to the variance of the volatility in each step
     precision = 4.0  # of an observation
 
