@@ -78,19 +78,55 @@ def may_fail(item: Item) -> bool:
 
 
 def overwrites(items: Sequence[Item], cycles: Sequence[Cycle], following: Buffer, value: Buffer) -> bool:
-    """May a step write the next value of a carried one where the value itself is?"""
-    alive = ranges(items, cycles)
-    if following.dtype != value.dtype or following.size != value.size or following not in alive:
+    """May a step write the next value of a carried one where the value itself is?
+
+    On every way through the branches of the step, nothing may read the value after the next one is begun.
+    """
+    touched = lambda buffer: [k for k, item in enumerate(items) if not isinstance(item, Label) and buffer in item.params]  # noqa: E731
+    written, read = touched(following), touched(value)
+    if not written or following.dtype != value.dtype or following.size != value.size:
         return False
-    k = alive[following][0]
-    item = items[k]
-    if alive.get(value, (k, k))[1] > k:
-        return False
-    if isinstance(item, Step):
-        return item.op == "copy" and item.buffers == (following, value)
-    if not isinstance(item, Kernel) or following not in item.params:
-        return False
-    return value not in item.params or reads_in_place(item, value, following)
+    place = {item: k for k, item in enumerate(items) if isinstance(item, Label)}
+    loops = [range(place[c.head], place[c.last]) for c in cycles]
+    ways = branches_at(items)
+    for w in written:
+        for r in read:
+            if any(r in rows and w in rows for rows in loops):
+                return False  # the next step of the inner loop reads it again
+            if any(ways[r].get(choice, arm) != arm for choice, arm in ways[w].items()):
+                continue  # no step does both
+            if r > w:
+                return False
+            if r == w and not changes_in_place(items[w], following, value):
+                return False
+    return True
+
+
+def changes_in_place(item: Item, following: Buffer, value: Buffer) -> bool:
+    """May the buffer that is written be the one that is read?"""
+    if isinstance(item, Kernel):
+        return reads_in_place(item, value, following)
+    return isinstance(item, Step) and item.op == "copy" and item.buffers == (following, value)
+
+
+def branches_at(items: Sequence[Item]) -> list[dict[Item, int]]:
+    """For each row the branches that it is in: which of the programs of each choice."""
+    found: list[dict[Item, int]] = []
+    inside: dict[Item, int] = {}
+    starts: dict[Item, tuple[Item, int]] = {}
+    ends: dict[Item, Item] = {}
+    for item in items:
+        if isinstance(item, Step) and item.op == "choose":
+            *arms, end = item.targets
+            starts.update({label: (item, k) for k, label in enumerate(arms)})
+            ends[end] = item
+        elif item in starts:
+            choice, arm = starts[item]
+            inside = {**inside, choice: arm}
+        elif item in ends:
+            inside = {choice: arm for choice, arm in inside.items() if choice is not ends[item]}
+        found.append(inside)
+    return found
 
 
 def merged(items: Sequence[Item], cycles: Sequence[Cycle], output: Buffer, buffer: Buffer) -> tuple[list[Item], list[Cycle]]:

@@ -158,7 +158,7 @@ class Step:
     node: Node  # the loop or the branch it belongs to
     buffers: tuple[Buffer | None, ...]
     values: tuple[AnySize, ...] = ()
-    targets: tuple[Label, ...] = ()
+    targets: tuple[Label, ...] = ()  # of "choose", the beginnings of the branches and their common end
 
     @property
     def params(self) -> tuple[Buffer, ...]:

@@ -229,7 +229,7 @@ class Rows:
         programs: tuple[Program, ...] = node.attrs["branches"]
         starts = tuple(Label(f"{node.name}_{k}") for k in range(len(programs)))
         end = Label(f"{node.name}_end")
-        self.items.append(Step("choose", node, (number,), (len(starts),), starts))
+        self.items.append(Step("choose", node, (number,), (len(starts),), (*starts, end)))
         for k, (start, program) in enumerate(zip(starts, programs, strict=True)):
             buffers = Buffers(outer, dict(zip(program.inputs, operands, strict=True)))
             targets = _Targets(set(program.inputs), buffers)

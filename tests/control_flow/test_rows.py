@@ -244,6 +244,19 @@ def test_in_place_where_each_element_is_read_where_it_is_written(rng):
         assert sess.memory_plan(final, {x: (5, 300)}).run < 3 * 50 * 300 * 4
 
 
+def test_a_branch_that_leaves_the_state_as_it_is_does_nothing(rng):
+    x = gf.placeholder(gf.float32, [None, 100], name="x")
+    step = lambda s, row: (gf.cond(row[0] > 0.0, lambda: gf.tanh(s) * row, lambda: s), None)
+    _, final = gf.scan(step, x, gf.ones([40, 100]))
+    with gf.Session() as sess:
+        program = sess.executable(final, [x]).launch_program
+        (cycle,) = program.cycles
+        moves = [row.op for row in program.rows[cycle.head : cycle.last] if isinstance(row, Move)]
+        assert "copy" not in moves and "turn" not in moves
+        feeds = {x: rng.normal(size=(6, 100))}
+        np.testing.assert_allclose(sess.run(final, feeds), evaluate([final], feeds)[0], rtol=1e-5)
+
+
 def test_the_rows_are_shown(rng):
     fetches, feeds = nested(rng)
     with gf.options(disable=ROWS), gf.Session() as sess:
