@@ -184,6 +184,8 @@ def guard_of_operand(node: Node, k: int, guard: Guard | None) -> Guard | None:
 
 def moved_mask(node: Node, k: int, mask: Tensor) -> Tensor:
     """The elements of operand `k` that reach a masked element of the result: the VJP of the movement, applied to the mask."""
+    if not mask.rank:
+        return mask  # one condition for all elements
     if node.op.access is Access.REDUCTION:
         axis, keepdims = node.attrs["axis"], node.attrs["keepdims"]
         mask = broadcast_to(mask, node.type.shape)
