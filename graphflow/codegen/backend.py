@@ -40,8 +40,9 @@ class ObjectCode:
 class Compilation:
     """A module on its way from assembly to object code. Made by Python, `run` once, on any thread."""
 
-    def __init__(self, assembly: str) -> None:
+    def __init__(self, assembly: str, side_by_side: bool = True) -> None:
         self._assembly = assembly
+        self._side_by_side = side_by_side  # are single operations that are alike to become vectors?
         self._context = llvm.create_context()
         _contexts[id(self._context)] = self._context
         self._module = llvm.parse_assembly(assembly, self._context)
@@ -50,6 +51,7 @@ class Compilation:
         written_out = REGISTER_BLOCK in assembly
         tuning = llvm.create_pipeline_tuning_options(speed_level=1 if written_out else 3)
         tuning.loop_vectorization = tuning.slp_vectorization = tuning.loop_interleaving = tuning.loop_unrolling = not written_out
+        tuning.slp_vectorization &= side_by_side
         self._builder = llvm.create_pass_builder(self._machine, tuning)
         self._passes = self._builder.getModulePassManager()
 
@@ -57,6 +59,8 @@ class Compilation:
         """The object code; MissingFunction where it could not be linked."""
         try:
             optimized = self._optimize()
+            if self._side_by_side and not self._is_valid():
+                return Compilation(self._assembly, side_by_side=False).run()
             missing = [name for name in _DECLARED.findall(optimized) if not hasattr(c_library(), name)]
             if missing:
                 raise MissingFunction(f"calls of {', '.join(missing)}")
@@ -67,7 +71,7 @@ class Compilation:
                 return ObjectCode(code, True)
         finally:
             self._close()
-        return Compilation(self._assembly).run_far()  # emitting has used the module up
+        return Compilation(self._assembly, self._side_by_side).run_far()  # emitting has used the module up
 
     def run_far(self) -> ObjectCode:
         """The object code with addresses of any distance."""
@@ -91,6 +95,18 @@ class Compilation:
         else:
             run(self._passes, self._module, self._builder)
         return str(self._module)
+
+    def _is_valid(self) -> bool:
+        """Is the module in order after LLVM's pipeline?
+
+        LLVM's superword pass may use a value before it is made (seen in 22.1, in long bodies of loops with many sums that are
+        alike), at which code generation ends the process.
+        """
+        try:
+            self._module.verify()
+        except RuntimeError:
+            return False
+        return True
 
     def _close(self) -> None:
         for part in (self._passes, self._builder, self._module, self._machine, self._context):

@@ -17,7 +17,7 @@ def growing(x):
 def loops(a, xs):
     """Functions of a vector of two and a vector of four."""
     s = gf.reduce_sum(a)
-    step = lambda c, x: (gf.sin(c * a + x), gf.reduce_sum(c) * x)  # noqa: E731
+    step = lambda c, x: (gf.sin(c * a + x), gf.reduce_sum(c) * x)
     return {
         "ops": lambda: gf.reduce_sum(gf.tanh(gf.tensordot(a, xs, 0)) ** 2) * gf.reduce_max(xs) + gf.logsumexp(xs * s),
         "scan": lambda: gf.scan(step, xs, a)[0],
@@ -28,9 +28,9 @@ def loops(a, xs):
             lambda n, y, z: n < 5, lambda n, y, z: (n + 1, y * s, z * 0.5), (0, a, gf.constant(1.0, gf.float64))
         )[1],
         "cond": lambda: gf.cond(s > 0, lambda: s * xs, lambda: gf.exp(xs)) + gf.cond(s < 0, lambda: s * a[0], lambda: s),
-        "a branch in a scan": lambda: gf.scan(
-            lambda c, x: (gf.cond(x > 0, lambda: c * x, lambda: c + s * x), c), xs, a[0] + 1.0
-        )[0],
+        "a branch in a scan": lambda: gf.scan(lambda c, x: (gf.cond(x > 0, lambda: c * x, lambda: c + s * x), c), xs, a[0] + 1.0)[
+            0
+        ],
         "lanes": lambda: gf.vmap(growing)(xs) * s,
         "a captured value alone": lambda: gf.scan(lambda c, x: (c + x * s, c), xs, gf.constant(0.0, gf.float64))[1],
     }

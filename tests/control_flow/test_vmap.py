@@ -54,7 +54,7 @@ def test_lanes_are_those_one_by_one_bit_for_bit(name):
 
 def test_gradients_through_lanes_are_those_of_the_lanes():
     xs, x, w = gf.placeholder(gf.float64, [None]), gf.placeholder(gf.float64, []), gf.placeholder(gf.float64, [])
-    fn = lambda x: newton(x * w)  # noqa: E731
+    fn = lambda x: newton(x * w)
     of_lanes, of_w = gf.gradients(gf.vmap(fn)(xs), [xs, w])
     g, g_w = gf.gradients(fn(x), [x, w])
     values = np.array([0.5, 1.0, 8.0])
@@ -72,9 +72,7 @@ def test_axes_nests_and_captured_values():
         first, second = pair["a"], pair["b"]
         return {"dot": gf.reduce_sum(first * w) * factor, "rows": (first + second, number + 0.0)}
 
-    found = gf.vmap(fn, in_axes=(0, None, None))(
-        {"a": gf.transpose(a), "b": b}, 2.0, gf.constant(3.0, gf.float64)
-    )
+    found = gf.vmap(fn, in_axes=(0, None, None))({"a": gf.transpose(a), "b": b}, 2.0, gf.constant(3.0, gf.float64))
     columns = gf.vmap(lambda u, v: u * v, in_axes=(1, None), out_axes=1)(a, w)
     of_negative = gf.vmap(lambda u: u * 2.0, in_axes=-1, out_axes=-1)(a)
     feeds = {a: np.arange(6.0).reshape(2, 3), b: np.ones(3), w: np.array([1.0, 10.0])}
