@@ -36,6 +36,9 @@ SMALL = 64  # elements of a value that loops compute element by element
 OF_SCALAR = 3  # bytes written and read in the time of an addition
 UNKNOWN_BYTES = 1 << 20  # taken for a value whose size only a run knows
 RERUN_BYTES = 1 << 20  # of the results of a loop inside a loop, from which on it is run again rather than kept
+MOST_CHECKPOINTS = (
+    1024  # of one loop: with chunks of a thousand steps they reach for a million; their rows are cleared in each run
+)
 SUMMED_ROWS = 256  # elements of a cotangent of a captured value, up to which a parallel loop keeps a row of it for each step
 
 
@@ -180,13 +183,13 @@ class _Reverse:
         return minimum_cut(used, set(self.state), cost_of_keeping, cost_again)
 
     def in_chunks(self, kept: Sequence[Tensor]) -> list[Tensor | None]:
-        """The cotangents by way of checkpoints: half of the budget is theirs, half that of the steps of a chunk."""
-        room = budget() // 2
-        size = max(1, room // max(1, sum(map(cost_of_keeping, kept))))
+        """The cotangents by way of checkpoints: half of the budget is theirs at most, the rest that of the steps of a chunk."""
+        of_state, of_step = (max(1, sum(map(cost_of_keeping, values))) for values in (self.state, kept))
+        checkpoints = max(1, min(MOST_CHECKPOINTS, budget() // 2 // of_state))
+        size = max(1, (budget() - checkpoints * of_state) // of_step)
         chunks = Chunks(
             self.body, self.initial, self.stacks, self.captured, self.steps(), self.length, self.backwards,
-            min(size, self.length) if isinstance(self.length, int) else size,
-            max(1, room // max(1, sum(map(cost_of_keeping, self.state)))),
+            min(size, self.length) if isinstance(self.length, int) else size, checkpoints,
         )  # fmt: skip
         g_state = {k: zeros(self.state[k].type) if (g := self.g_finals[k]) is None else g for k in self.g_state}
         summed = [k for k, g in enumerate(self.of_outer) if g is not None]
