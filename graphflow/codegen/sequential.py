@@ -11,21 +11,8 @@ from graphflow.codegen.library_values import LibraryValue
 from graphflow.ir.scalar import Accumulator, Check, Expr
 from graphflow.ir.tensor import Node
 from graphflow.loop.ir import Kernel, walk
-from graphflow.loop.sequential import (
-    Block,
-    Choice,
-    Clear,
-    Fill,
-    Let,
-    Repeat,
-    Statement,
-    Sum,
-    Update,
-    expressions,
-    loops_in,
-    may_not_end,
-    operations_of,
-)
+from graphflow.loop.sequential import loops_in, may_not_end, operations_of
+from graphflow.loop.statements import Block, Choice, Clear, Fill, Let, Repeat, Statement, Sum, Update, expressions
 
 
 def emit_sequential(kernel: Kernel, root: Node) -> Source:

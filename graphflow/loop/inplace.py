@@ -31,7 +31,7 @@ from graphflow.loop.ir import (
     walk,
 )
 from graphflow.loop.library import update_scale
-from graphflow.loop.sequential import mapped
+from graphflow.loop.statements import mapped
 
 
 def run_in_place(items: Sequence[Item], cycles: Sequence[Cycle], program: Program) -> tuple[list[Item], list[Cycle]]:

@@ -9,364 +9,42 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass
 
 from graphflow.ir.op import Access
 from graphflow.ir.program import Program, bodies_of
-from graphflow.ir.scalar import Accumulator, Axis, Call, Check, Const, Expr, Index, Load, Select, SizeValue, as_index, index_mul
+from graphflow.ir.scalar import Accumulator, Axis, Call, Check, Const, Expr, Index, Load, SizeValue, as_index, index_mul
 from graphflow.ir.tensor import Node, Tensor
-from graphflow.loop.inline import Inliner, storage
+from graphflow.loop.elements import REGISTERS, SUMMED, UNROLLED, ElementValues, Read, places_of, register_reader, row_index
+from graphflow.loop.inline import storage
 from graphflow.loop.ir import Buffer, FusionGroup, Kernel, Offset, Role, Store, walk
 from graphflow.loop.lower import flat_offset, identity_of, rewriter
+from graphflow.loop.statements import (
+    Block,
+    Carried,
+    Choice,
+    Clear,
+    Fill,
+    InRegisters,
+    Repeat,
+    Sum,
+    TooLarge,
+    Update,
+    expressions,
+    stores_of,
+    targets,
+)
 from graphflow.ops.control import branch, loop
 from graphflow.ops.declare import broadcast_index
 from graphflow.ops.logic import cast_
 from graphflow.types import AnySize, DType, Shape, bool_, int64, product, static_size
 
-SUMMED = "i"  # how the names of axes begin that a sum runs over
-REGISTERS = 64  # elements of a carried value, or of a row, that are scalars of their own
 ROW = 2048  # elements of a row that is put together of values side by side: what a gradient keeps
 STATE = 640  # of all carried values together
-UNROLLED = 64  # terms of a sum that are written out; longer ones are loops
 VECTORISED = 16  # terms of a sum over what is in memory that are a loop, several terms at a time
 MOST_VALUES = 12_000  # scalar operations of a kernel
 STACK_ELEMENTS = 4096  # of a stack of rows inside the kernel that is on the machine's stack
 WHILE_STEPS = 64  # of a loop whose steps only a run can tell, for the estimate of its work
-
-
-# --- statements -----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class Let:
-    """A value under a name."""
-
-    target: Accumulator
-    value: Expr
-
-
-@dataclass(frozen=True, eq=False)
-class Fill:
-    """Stores for all positions of some axes; of no axes, one of each."""
-
-    axes: tuple[Axis, ...]
-    stores: tuple[Store, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Update:
-    """An element of a carried value in memory becomes `value`, or what it is plus `value`, for all positions of some axes."""
-
-    axes: tuple[Axis, ...]
-    buffer: Buffer
-    offset: Offset
-    value: Expr
-    adds: bool
-
-
-@dataclass(frozen=True, eq=False)
-class Clear:
-    """Zeros from element `first` to before element `last` of a part of a buffer that begins at `offset`."""
-
-    buffer: Buffer
-    offset: Offset
-    first: Expr
-    last: Expr
-
-
-@dataclass(eq=False)
-class Sum:
-    """Reductions over the same axes in one pass: (result, what combines, identity, value)."""
-
-    axes: tuple[Axis, ...]
-    terms: list[tuple[Accumulator, str, Const, Expr]]
-
-
-@dataclass(frozen=True, eq=False)
-class Choice:
-    """One of two blocks; each gives the results their values."""
-
-    condition: Expr
-    then: Block
-    otherwise: Block
-    results: tuple[Accumulator, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Carried:
-    """A register of a loop: what it is before the loop, in a step, for the next step, and after the loop."""
-
-    initial: Expr
-    now: Accumulator
-    following: Expr
-    final: Accumulator
-
-
-@dataclass(frozen=True, eq=False)
-class Repeat:
-    """A loop: `count` steps, or as long as `test` holds, `count` steps at most if there is a count."""
-
-    step: Axis
-    count: Expr | None
-    test: tuple[Block, Expr] | None
-    body: Block
-    carried: tuple[Carried, ...]
-    late: tuple[Update, ...]  # changes of what the step reads: after everything else
-    trips: Accumulator | None  # the number of steps made
-    inside: Accumulator  # what reads memory that the loop changes has one of these as an operand: it is not read anywhere
-    after: Accumulator  # else but in a step, or after the loop
-    node: Node
-
-
-Statement = Let | Fill | Clear | Sum | Choice | Repeat
-
-
-@dataclass(eq=False)
-class Block:
-    """Statements in order, and the values its results have at its end."""
-
-    statements: list[Statement] = field(default_factory=list)
-    results: list[Expr] = field(default_factory=list)
-
-
-class TooLarge(Exception):
-    """What does not become one kernel."""
-
-
-class InRegisters(Exception):
-    """A sum over values in registers, which no loop can count through."""
-
-
-def expressions(block: Block) -> list[Expr]:
-    """All expressions of a block."""
-    found: list[Expr] = list(block.results)
-    for statement in block.statements:
-        match statement:
-            case Let(_, value):
-                found.append(value)
-            case Fill(_, stores):
-                found += [e for s in stores for e in (s.value, s.offset)]
-            case Clear(_, offset, first, last):
-                found += [offset, first, last]
-            case Sum(_, terms):
-                found += [value for _, _, _, value in terms]
-            case Choice(condition, then, otherwise):
-                found += [condition, *expressions(then), *expressions(otherwise)]
-            case Repeat(_, count, test, body, carried, late):
-                found += [] if count is None else [count]
-                found += [] if test is None else [test[1], *expressions(test[0])]
-                found += expressions(body)
-                found += [e for c in carried for e in (c.initial, c.following)]
-                found += [e for u in late for e in (u.value, u.offset)]
-    return found
-
-
-def stores_of(block: Block) -> list[Store]:
-    """All stores of a block."""
-    found: list[Store] = []
-    for statement in block.statements:
-        match statement:
-            case Fill(_, stores):
-                found += stores
-            case Clear(buffer, offset, first, _):
-                found.append(Store(buffer, offset, first))
-            case Choice(_, then, otherwise):
-                found += stores_of(then) + stores_of(otherwise)
-            case Repeat(_, _, test, body, _, late):
-                found += [] if test is None else stores_of(test[0])
-                found += stores_of(body) + [Store(u.buffer, u.offset, u.value) for u in late]
-    return found
-
-
-def mapped(block: Block, value: Callable[[Expr], Expr], store: Callable[[Store], Store]) -> Block:
-    """The block with other expressions and stores in the places of its own."""
-
-    def filled(fill: Fill) -> Fill:
-        return Fill(fill.axes, tuple(store(s) for s in fill.stores))
-
-    found: list[Statement] = []
-    for statement in block.statements:
-        match statement:
-            case Let(target, old):
-                found.append(Let(target, value(old)))
-            case Fill():
-                found.append(filled(statement))
-            case Clear(buffer, offset, first, last):
-                moved = store(Store(buffer, offset, first))
-                found.append(Clear(moved.buffer, moved.offset, moved.value, value(last)))
-            case Sum(axes, terms):
-                found.append(Sum(axes, [(t, c, i, value(v)) for t, c, i, v in terms]))
-            case Choice(condition, then, otherwise, results):
-                parts = (mapped(then, value, store), mapped(otherwise, value, store))
-                found.append(Choice(value(condition), *parts, results))
-            case Repeat():
-                test = statement.test
-                found.append(
-                    replace(
-                        statement,
-                        count=None if statement.count is None else value(statement.count),
-                        test=None if test is None else (mapped(test[0], value, store), value(test[1])),
-                        body=mapped(statement.body, value, store),
-                        carried=tuple(
-                            replace(c, initial=value(c.initial), following=value(c.following)) for c in statement.carried
-                        ),
-                        late=tuple(
-                            replace(u, buffer=s.buffer, offset=s.offset, value=s.value)
-                            for u in statement.late
-                            for s in [store(Store(u.buffer, u.offset, u.value))]
-                        ),
-                    )
-                )
-    return Block(found, [value(e) for e in block.results])
-
-
-# --- values ---------------------------------------------------------------------------------------------------------------
-
-Read = Callable[[tuple[Expr, ...]], Expr]
-
-
-class _Values(Inliner):
-    """Reads elements; what an element rule leaves to constants is settled at once."""
-
-    def __init__(self, leaf: Callable[[Tensor, tuple[Expr, ...]], Expr | None], spend: Callable[[], None]) -> None:
-        super().__init__(leaf)
-        self.spend = spend
-        self._folded: dict[int, Expr] = {}
-        self._checks: dict[tuple[int, AnySize], Check] = {}
-        self._kept: list[Expr] = []
-
-    def intern(self, expr: Expr) -> Expr:
-        """The one object that stands for all equal expressions; an index that has been checked is not checked again."""
-        found = super().intern(expr)
-        if isinstance(found, Check):
-            return self._checks.setdefault((id(found.index), found.size), found)
-        return found
-
-    def element(self, node: Node, index: tuple[Expr, ...]) -> Expr:
-        self.spend()
-        if node.op.name == "matmul":
-            return product_element(self, node, index)
-        if node.op.name in ("scatter_add", "scatter_add_to", "scatter_set"):
-            return scatter_element(self, node, index)
-        if node.op.access is Access.REDUCTION:
-            return reduced_element(self, node, index)
-        if node.op.access not in (Access.ELEMENTWISE, Access.MOVEMENT):
-            raise TooLarge(f"{node.op.name} is computed by a kernel of its own")
-        return self.fold(super().element(node, index))
-
-    def fold(self, expr: Expr) -> Expr:
-        """The expression without choices and index arithmetic that constants decide."""
-        found = self._folded.get(id(expr))
-        if found is None:
-            found = self._fold(expr)
-            self._folded[id(expr)] = found
-            self._kept += [expr, found]
-        return found
-
-    def _fold(self, expr: Expr) -> Expr:
-        match expr:
-            case Select(condition, then, otherwise):
-                decided = self.fold(condition)
-                if isinstance(decided, Const):
-                    return self.fold(then if decided.value else otherwise)
-                return Select(decided, self.fold(then), self.fold(otherwise))
-            case Call(fn, args, dtype) if dtype in (bool_, int64) and fn in _FOLDED:
-                parts = tuple(self.fold(a) for a in args)
-                if all(isinstance(p, Const) for p in parts):
-                    return Const(_FOLDED[fn](*(p.value for p in parts)), dtype)  # type: ignore[attr-defined]
-                if all(a is b for a, b in zip(parts, args, strict=True)):
-                    return expr
-                return Call(fn, parts, dtype)
-            case Check(Const(value), int(size)) if 0 <= value < size:
-                return expr.index
-        return expr
-
-
-_FOLDED: Mapping[str, Callable[..., Any]] = {
-    "less": lambda a, b: a < b,
-    "greater_equal": lambda a, b: a >= b,
-    "equal": lambda a, b: a == b,
-    "not_equal": lambda a, b: a != b,
-    "logical_and": lambda a, b: bool(a and b),
-    "index_add": lambda a, b: a + b,
-    "index_mul": lambda a, b: a * b,
-    "index_div": lambda a, b: a // b if b else 0,
-    "index_mod": lambda a, b: a % b if b else 0,
-}
-
-
-def sum_of(combine: str, terms: Sequence[Expr], dtype: DType) -> Expr:
-    """Terms combined in pairs, pairs of pairs, and so on."""
-    found = list(terms)
-    while len(found) > 1:
-        found = [
-            Call(combine, tuple(found[k : k + 2]), dtype) if k + 1 < len(found) else found[k] for k in range(0, len(found), 2)
-        ]
-    return found[0] if found else identity_of(combine, dtype)
-
-
-def product_element(values: _Values, node: Node, index: tuple[Expr, ...]) -> Expr:
-    """One element of a product of matrices, written out."""
-    a, b = node.inputs
-    ta, tb = node.attrs["transpose_a"], node.attrs["transpose_b"]
-    depth = a.shape[-2] if ta else a.shape[-1]
-    if not isinstance(depth, int) or depth > UNROLLED:
-        raise TooLarge("a product of large matrices")
-    batch, (i, j) = index[:-2], index[-2:]
-    of_a = broadcast_index(batch, a.shape[:-2], node.type.shape[:-2])
-    of_b = broadcast_index(batch, b.shape[:-2], node.type.shape[:-2])
-    dtype = node.type.dtype
-    terms = []
-    for number in range(depth):
-        k = Const(number, int64)
-        left = values.value(a, (*of_a, k, i) if ta else (*of_a, i, k))
-        right = values.value(b, (*of_b, j, k) if tb else (*of_b, k, j))
-        terms.append(Call("multiply", (left, right), dtype))
-    return sum_of("add", terms, dtype)
-
-
-def reduced_element(values: _Values, node: Node, index: tuple[Expr, ...]) -> Expr:
-    """One element of a reduction, written out."""
-    x = node.inputs[0]
-    axes = node.attrs["axis"]
-    sizes = [x.shape[a] for a in axes]
-    count = static_size(tuple(sizes))
-    if count is None or count > UNROLLED:
-        raise TooLarge("a long sum")
-    kept = list(index) if not node.attrs["keepdims"] else [i for a, i in enumerate(index) if a not in axes]
-    assert node.op.combine is not None
-    terms = []
-    for place in itertools.product(*(range(size) for size in sizes)):  # type: ignore[arg-type]
-        inner, outer = iter(place), iter(kept)
-        terms.append(values.value(x, tuple(as_index(next(inner)) if a in axes else next(outer) for a in range(x.rank))))
-    return sum_of(node.op.combine, terms, node.type.dtype)
-
-
-def scatter_element(values: _Values, node: Node, index: tuple[Expr, ...]) -> Expr:
-    """One element of a scatter of few rows: what is added where the index is that of the row."""
-    *base, indices, updates = node.inputs
-    count = static_size(indices.shape)
-    if count is None or count > 8:
-        raise TooLarge("a scatter of many rows")
-    dtype = node.type.dtype
-    total = values.value(base[0], index) if base else Const(0, dtype)
-    for place in itertools.product(*(range(size) for size in indices.shape)):  # type: ignore[arg-type]
-        at = tuple(as_index(k) for k in place)
-        row = row_index(values, node, indices, at)
-        here = Call("equal", (row, index[0]), bool_)
-        update = values.value(updates, (*at, *index[1:]))
-        if node.op.name == "scatter_set":
-            total = Call("where", (here, update, total), dtype)
-        else:
-            total = Call("add", (total, Call("where", (here, update, Const(0, dtype)), dtype)), dtype)
-    return total
-
-
-def row_index(values: _Values, node: Node, indices: Tensor, at: tuple[Expr, ...]) -> Expr:
-    """The row that a scatter adds to, checked unless rows outside are dropped."""
-    row = Call("cast", (values.value(indices, at),), int64)
-    return row if node.attrs["drop"] else Check(row, node.type.shape[0], node, 0)
 
 
 # --- lowering --------------------------------------------------------------------------------------------------------------
@@ -438,7 +116,7 @@ class _Scope:
         self.given: dict[Tensor, Read] = dict(given)
         self.places: dict[Tensor, _Place] = {}  # where stacks that an inner loop makes are wanted
         self.block = Block()
-        self.values = _Values(self.leaf, lowering.spend)
+        self.values = ElementValues(self.leaf, lowering.spend)
 
     def leaf(self, tensor: Tensor, index: tuple[Expr, ...]) -> Expr | None:
         read = self.given.get(tensor)
@@ -621,57 +299,6 @@ class _Scope:
         for tensor, registers in zip(node.outputs, finals, strict=False):
             self.given[tensor] = register_reader(dict(registers), tensor.shape)
         self.given[node.outputs[-1]] = lambda index: trips
-
-
-def targets(statement: Statement) -> list[Expr]:
-    """The names that a statement gives values to."""
-    match statement:
-        case Let(target, _):
-            return [target]
-        case Sum(_, terms):
-            return [t for t, _, _, _ in terms]
-        case Choice(_, _, _, results):
-            return list(results)
-        case Repeat():
-            return [*(c.final for c in statement.carried), *([statement.trips] if statement.trips is not None else [])]
-        case _:
-            return []
-
-
-def places_of(shape: Shape) -> list[tuple[int, ...]]:
-    """All index tuples of a small shape."""
-    size = static_size(shape)
-    if size is None or size > REGISTERS:
-        raise TooLarge(f"a value of shape {list(shape)}")
-    return list(itertools.product(*(range(d) for d in shape)))  # type: ignore[arg-type]
-
-
-def register_reader(registers: Mapping[tuple[int, ...], Expr], shape: Shape) -> Read:
-    """Reads registers; at an index that only a run knows, by comparing it with all of them."""
-
-    def read(index: tuple[Expr, ...]) -> Expr:
-        if all(isinstance(i, Const) for i in index):
-            found = registers.get(tuple(i.value for i in index))  # type: ignore[attr-defined]
-            return found if found is not None else Const(0, next(iter(registers.values())).dtype)
-        if any(isinstance(e, Axis) and e.name.startswith(SUMMED) for e in walk(list(index))):
-            raise InRegisters
-        result: Expr | None = None
-        for place, register in registers.items():
-            here: Expr | None = None
-            for i, k in zip(index, place, strict=True):
-                if isinstance(i, Const):
-                    if i.value != k:
-                        break
-                    continue
-                same = Call("equal", (i, Const(k, int64)), bool_)
-                here = same if here is None else Call("logical_and", (here, same), bool_)
-            else:
-                assert here is not None
-                result = register if result is None else Call("where", (here, register, result), register.dtype)
-        assert result is not None, f"no element of {list(shape)}"
-        return result
-
-    return read
 
 
 def constant_element(lowering: _Lowering, tensor: Tensor, index: tuple[Expr, ...]) -> Expr:
