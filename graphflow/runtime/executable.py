@@ -8,8 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from graphflow.errors import FeedError, GraphflowError, IndexOutOfRangeError, ShapeError
+from graphflow.ir.evaluate import evaluate as reference_values
 from graphflow.ir.graph import Graph
-from graphflow.ir.program import Program
+from graphflow.ir.op import Access
+from graphflow.ir.program import Program, bodies_of, toposort
 from graphflow.ir.tensor import Constraint, Node, Tensor
 from graphflow.runtime.binding import Binding, Context
 from graphflow.runtime.launch import NOWHERE, Launch, LaunchProgram, Slot
@@ -155,7 +157,7 @@ class Executable:
 
     def check_constraints(self, values: Mapping[Dim, int]) -> None:
         """ShapeError where sizes known only now do not fit together."""
-        for constraint, node in self.constraints:
+        for constraint, node, places in self.constraints:
             a, b = (self.size(s, values) for s in (constraint.a, constraint.b))
             fits = {
                 "equal": a == b,
@@ -163,7 +165,7 @@ class Executable:
                 "divisible": b != 0 and a % b == 0,
                 "within": 0 <= a <= b,
             }[constraint.kind]
-            if not fits:
+            if not fits and not any(branch_taken(branch, values) not in (None, k) for branch, k in places):
                 raise ShapeError(
                     f"{node.op.name} ({node.name}): {constraint.text}: {a} and {b}",
                     operands=operands_of(node),
@@ -222,13 +224,29 @@ def operands_of(node: Node) -> dict[str, Tensor]:
     return dict(zip(labels, node.inputs, strict=False))
 
 
-def constraints_of(program: Program) -> tuple[tuple[Constraint, Node], ...]:
-    """What a run must check of the sizes: every relation that the type rules of the captured program noted."""
-    found: dict[object, tuple[Constraint, Node]] = {}
-    for node in program.all_nodes:
+Places = tuple[tuple[Node, int], ...]  # the branches that something is in: of which node, and the how many'th
+
+
+def constraints_of(program: Program, places: Places = ()) -> tuple[tuple[Constraint, Node, Places], ...]:
+    """What a run must check of the sizes: every relation that the type rules of the captured program noted, and where."""
+    found: dict[object, tuple[Constraint, Node, Places]] = {}
+    for node in program.nodes:
+        for k, body in enumerate(bodies_of(node)):
+            for inner in constraints_of(body, (*places, (node, k)) if node.op.name == "branch" else places):
+                found.setdefault((inner[0].kind, inner[0].a, inner[0].b, inner[2]), inner)
         for constraint in node.constraints:
-            found.setdefault((constraint.kind, constraint.a, constraint.b), (constraint, node))
+            found.setdefault((constraint.kind, constraint.a, constraint.b, places), (constraint, node, places))
     return tuple(found.values())
+
+
+def branch_taken(node: Node, values: Mapping[Dim, int]) -> int | None:
+    """The number of the branch that runs, where the sizes decide it; else None."""
+    index = node.inputs[0]
+    if any(n.op.access is Access.SOURCE and n.op.name != "constant" for n in toposort([index])):
+        return None
+    number = int(reference_values([index], {}, values)[0])
+    last = len(node.attrs["branches"]) - 1
+    return number if 0 <= number <= last else last
 
 
 def single_symbol(size: AnySize) -> Dim | None:

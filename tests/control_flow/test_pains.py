@@ -651,3 +651,14 @@ def test_the_gradient_of_a_long_loop_fits_a_budget(rng):
         value, bytes_ = run(bounded, feeds), planned(bounded, feeds)
     np.testing.assert_allclose(value, run(free, feeds), rtol=1e-12)
     assert bytes_ <= 1 << 14 and planned(free, feeds) > 1 << 18
+
+
+def test_a_branch_that_cannot_run_is_not_run_where_both_share_what_they_read():
+    """One branch needs a shape that the operand does not have; what both read is computed once."""
+    x = gf.placeholder(gf.float32, [None, None])
+    doubled = x * 2
+    square = gf.equal(gf.shape(x)[0], gf.shape(x)[1])
+    y = gf.cond(square, lambda: gf.reduce_sum(gf.matmul(doubled, doubled)), lambda: gf.reduce_sum(doubled))
+    with gf.Session() as session:
+        assert session.run(y, {x: np.ones((2, 2), np.float32)}) == 32
+        assert session.run(y, {x: np.ones((2, 3), np.float32)}) == 12
