@@ -51,6 +51,18 @@ def depending_on(roots: Iterable[Tensor], outputs: Sequence[Tensor]) -> set[Tens
     return found
 
 
+def flowing(
+    nodes: Sequence[Node], weights: Iterable[tuple[Tensor, Tensor]], sources: Sequence[Tensor]
+) -> dict[Tensor, Tensor | None]:
+    """The cotangents of the sources of a body, given those of its results: one result may stand in several places."""
+    alive = {t for node in nodes for t in node.outputs} | set(sources)
+    seeds: dict[Tensor, Tensor] = {}
+    for result, g in weights:
+        if result in alive and result.dtype.is_differentiable:
+            seeds[result] = add(seeds[result], g) if result in seeds else g
+    return dict(zip(sources, backward(nodes, seeds, sources), strict=True))
+
+
 # --- loops ----------------------------------------------------------------------------------------------------------------
 
 
@@ -121,18 +133,13 @@ class _Reverse:
         count = len(self.state)
         active = {k for k, g in enumerate(self.g_finals) if g is not None}
         nodes = nodes_between(sources, results)
-        alive = {t for node in nodes for t in node.outputs} | set(sources)
         while True:
-            seeds: dict[Tensor, Tensor] = {}
             self.g_state = {k: parameter_like(self.state[k], name="g_state") for k in sorted(active)}
             self.g_rows = {
                 k: parameter_like(results[count + k], name="g_row") for k, g in enumerate(self.g_stacked) if g is not None
             }
             places = {**self.g_state, **{count + k: g for k, g in self.g_rows.items()}}
-            for k, g in places.items():
-                if results[k] in alive and results[k].dtype.is_differentiable:
-                    seeds[results[k]] = add(seeds[results[k]], g) if results[k] in seeds else g
-            found = dict(zip(sources, backward(nodes, seeds, sources), strict=True))
+            found = flowing(nodes, [(results[k], g) for k, g in places.items()], sources)
             reached = active | {k for k, t in enumerate(self.state) if found.get(t) is not None}
             if reached == active:
                 break
@@ -345,7 +352,7 @@ def sum_of(terms: Sequence[Tensor]) -> Tensor:
 def large(tensor: Tensor) -> bool:
     """Is a factor of a product too large for a loop that keeps its values in registers?"""
     size = static_size(tensor.shape)
-    return size is None or size > 64
+    return size is None or size > SMALL
 
 
 def product_of_rows(a: Tensor, b: Tensor, transpose_a: bool, transpose_b: bool) -> Tensor:
@@ -416,14 +423,8 @@ def _branch_vjp(gs: Any, outs: Any, index: Tensor, *captured: Tensor, branches: 
             g_params = [parameter_like(body.outputs[k], name="g") for k in places]
             sources = [t for t in body.inputs if t.dtype.is_differentiable]
             nodes = nodes_between(sources, body.outputs)
-            alive = {t for node in nodes for t in node.outputs} | set(sources)
-            seeds: dict[Tensor, Tensor] = {}
-            for k, g in zip(places, g_params, strict=True):
-                result = body.outputs[k]
-                if result in alive and result.dtype.is_differentiable:
-                    seeds[result] = add(seeds[result], g) if result in seeds else g
-            flowing = dict(zip(sources, backward(nodes, seeds, sources), strict=True))
-            found.append((body, [flowing.get(t) for t in body.inputs], g_params))
+            of_inputs = flowing(nodes, [(body.outputs[k], g) for k, g in zip(places, g_params, strict=True)], sources)
+            found.append((body, [of_inputs.get(t) for t in body.inputs], g_params))
         wanted = [k for k in range(len(captured)) if any(flows[k] is not None for _, flows, _ in found)]
         if not wanted:
             return [None] * (1 + len(captured))

@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 from graphflow.autodiff.backward import backward
-from graphflow.autodiff.gradients import convert_weight, nodes_between, tensor_of, weights_of
+from graphflow.autodiff.gradients import convert_weight, nodes_between, require_derivative, tensor_of, weights_of
 from graphflow.autodiff.gradients import flatten as leaves_of
 from graphflow.autodiff.substitute import zeros
 from graphflow.errors import GradientError
@@ -49,12 +49,7 @@ def jvp(ys: Any, xs: Any, tangents: Any, name: str = "jvp") -> Any:
             if weight is not None:
                 directions[source] = convert_weight(weight, source, "tangent", "x", "jvp")
         for target in targets:
-            if not target.dtype.is_differentiable:
-                raise GradientError(
-                    f"jvp: {target.name} is {target.dtype}, which has no derivative",
-                    operands={"y": target},
-                    rule="Differentiate floats; a cast to an integer or a comparison ends every path.",
-                )
+            require_derivative(target, "jvp")
         _, found = forward(toposort(targets), {}, directions)
         return pack(ys, [found[t] if t in found else zeros(t.type) for t in targets])
 

@@ -73,15 +73,20 @@ def tensor_of(value: Any) -> Tensor:
     return value.value if isinstance(value, Variable) else convert_to_tensor(value)
 
 
+def require_derivative(target: Tensor, caller: str) -> None:
+    """GradientError for a `y` whose dtype has no derivative."""
+    if not target.dtype.is_differentiable:
+        raise GradientError(
+            f"{caller}: {target.name} is {target.dtype}, which has no derivative",
+            operands={"y": target},
+            rule="Differentiate floats; a cast to an integer or a comparison ends every path.",
+        )
+
+
 def _seeds(targets: Sequence[Tensor], weights: Sequence[Any]) -> dict[Tensor, Tensor]:
     seeds: dict[Tensor, Tensor] = {}
     for target, weight in zip(targets, weights, strict=True):
-        if not target.dtype.is_differentiable:
-            raise GradientError(
-                f"gradients: {target.name} is {target.dtype}, which has no derivative",
-                operands={"y": target},
-                rule="Differentiate floats; a cast to an integer or a comparison ends every path.",
-            )
+        require_derivative(target, "gradients")
         seed = broadcast_to(literal(1, target.dtype), target.shape) if weight is None else convert_weight(weight, target)
         seeds[target] = seeds[target] + seed if target in seeds else seed
     return seeds

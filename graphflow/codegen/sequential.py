@@ -12,7 +12,7 @@ from graphflow.ir.scalar import Accumulator, Check, Expr
 from graphflow.ir.tensor import Node
 from graphflow.loop.ir import Kernel, walk
 from graphflow.loop.sequential import loops_in, may_not_end, operations_of
-from graphflow.loop.statements import Block, Choice, Clear, Fill, Let, Repeat, Statement, Sum, Update, expressions
+from graphflow.loop.statements import Block, Choice, Clear, Fill, Repeat, Statement, Sum, Update, expressions
 
 
 def emit_sequential(kernel: Kernel, root: Node) -> Source:
@@ -55,9 +55,6 @@ class _Sequential(Emitter):
 
     def statement(self, statement: Statement) -> None:
         match statement:
-            case Let(target, value):
-                text = self.value(value, atom=False)
-                self.line(f"{self.name(target, 'value')} = {text}")
             case Fill(axes, stores):
                 with self.nest(axes):
                     self.stores(stores)

@@ -105,22 +105,27 @@ def sum_of(combine: str, terms: Sequence[Expr], dtype: DType) -> Expr:
 
 def product_element(values: ElementValues, node: Node, index: tuple[Expr, ...]) -> Expr:
     """One element of a product of matrices, written out."""
-    a, b = node.inputs
-    ta, tb = node.attrs["transpose_a"], node.attrs["transpose_b"]
-    depth = a.shape[-2] if ta else a.shape[-1]
+    depth = depth_of(node)
     if not isinstance(depth, int) or depth > UNROLLED:
         raise TooLarge("a product of large matrices")
+    return sum_of("add", [product_term(values, node, index, Const(k, int64)) for k in range(depth)], node.type.dtype)
+
+
+def depth_of(node: Node) -> AnySize:
+    """The size of the axis that a product of matrices sums over."""
+    a = node.inputs[0]
+    return a.shape[-2] if node.attrs["transpose_a"] else a.shape[-1]
+
+
+def product_term(values: ElementValues, node: Node, index: tuple[Expr, ...], k: Expr) -> Expr:
+    """The term at `k` of the sum that one element of a product of matrices is."""
+    a, b = node.inputs
     batch, (i, j) = index[:-2], index[-2:]
     of_a = broadcast_index(batch, a.shape[:-2], node.type.shape[:-2])
     of_b = broadcast_index(batch, b.shape[:-2], node.type.shape[:-2])
-    dtype = node.type.dtype
-    terms = []
-    for number in range(depth):
-        k = Const(number, int64)
-        left = values.value(a, (*of_a, k, i) if ta else (*of_a, i, k))
-        right = values.value(b, (*of_b, j, k) if tb else (*of_b, k, j))
-        terms.append(Call("multiply", (left, right), dtype))
-    return sum_of("add", terms, dtype)
+    left = values.value(a, (*of_a, k, i) if node.attrs["transpose_a"] else (*of_a, i, k))
+    right = values.value(b, (*of_b, j, k) if node.attrs["transpose_b"] else (*of_b, k, j))
+    return Call("multiply", (left, right), node.type.dtype)
 
 
 def reduced_element(values: ElementValues, node: Node, index: tuple[Expr, ...]) -> Expr:

@@ -255,9 +255,7 @@ def reloader(target: Callable[[Buffer], Buffer]) -> Callable[[Expr], Expr]:
     done: dict[int, Expr] = {}
 
     def moved(root: Expr) -> Expr:
-        for e in walk([root]):
-            if id(e) in done:
-                continue
+        for e in walk([root], done):
             parts = children(e)
             new = tuple(done[id(p)] for p in parts)
             out = e if all(a is b for a, b in zip(parts, new, strict=True)) else replace_children(e, new)

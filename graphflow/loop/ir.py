@@ -7,7 +7,7 @@ over the reduced axes of one row: softmax is a stage for the maximum, one for th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -243,8 +243,8 @@ def replace_children(expr: Expr, new: tuple[Expr, ...]) -> Expr:
             return expr
 
 
-def walk(roots: list[Expr]) -> list[Expr]:
-    """All expressions below `roots`, each once, parts before wholes."""
+def walk(roots: list[Expr], known: Container[int] = ()) -> list[Expr]:
+    """All expressions below `roots`, each once, parts before wholes; not those whose identities are `known`."""
     order: list[Expr] = []
     seen: set[int] = set()
     stack = [(root, False) for root in reversed(roots)]
@@ -252,7 +252,7 @@ def walk(roots: list[Expr]) -> list[Expr]:
         expr, done = stack.pop()
         if done:
             order.append(expr)
-        elif id(expr) not in seen:
+        elif id(expr) not in seen and id(expr) not in known:
             seen.add(id(expr))
             stack.append((expr, True))
             stack.extend((child, False) for child in reversed(children(expr)))

@@ -372,9 +372,7 @@ def rewriter(replacement: Mapping[int, Expr]) -> Callable[[Expr], Expr]:
     done: dict[int, Expr] = {}
 
     def rewrite(root: Expr) -> Expr:
-        for e in walk([root]):
-            if id(e) in done:
-                continue
+        for e in walk([root], done):
             if id(e) in replacement:
                 done[id(e)] = replacement[id(e)]
                 continue

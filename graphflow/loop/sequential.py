@@ -15,7 +15,18 @@ from graphflow.ir.op import Access
 from graphflow.ir.program import Program, bodies_of
 from graphflow.ir.scalar import Accumulator, Axis, Call, Check, Const, Expr, Index, Load, SizeValue, as_index, index_mul
 from graphflow.ir.tensor import Node, Tensor
-from graphflow.loop.elements import REGISTERS, SUMMED, UNROLLED, ElementValues, Read, places_of, register_reader, row_index
+from graphflow.loop.elements import (
+    REGISTERS,
+    SUMMED,
+    UNROLLED,
+    ElementValues,
+    Read,
+    depth_of,
+    places_of,
+    product_term,
+    register_reader,
+    row_index,
+)
 from graphflow.loop.inline import storage
 from graphflow.loop.ir import Buffer, FusionGroup, Kernel, Offset, Role, Store, walk
 from graphflow.loop.lower import flat_offset, identity_of, rewriter
@@ -35,7 +46,6 @@ from graphflow.loop.statements import (
     targets,
 )
 from graphflow.ops.control import branch, loop
-from graphflow.ops.declare import broadcast_index
 from graphflow.ops.logic import cast_
 from graphflow.types import AnySize, DType, Shape, bool_, int64, product, static_size
 
@@ -162,9 +172,7 @@ class _Scope:
 
     def multiply(self, node: Node) -> None:
         """A product with a long inner axis: each element is a sum of its own, all in one pass."""
-        a, b = node.inputs
-        ta, tb = node.attrs["transpose_a"], node.attrs["transpose_b"]
-        depth = a.shape[-2] if ta else a.shape[-1]
+        depth = depth_of(node)
         size = static_size(node.type.shape)
         if isinstance(depth, int) and depth < VECTORISED:
             return
@@ -175,13 +183,7 @@ class _Scope:
         axes = self.axes_of([depth])
 
         def term(place: tuple[int, ...]) -> Expr:
-            index = tuple(as_index(k) for k in place)
-            of_a = broadcast_index(index[:-2], a.shape[:-2], node.type.shape[:-2])
-            of_b = broadcast_index(index[:-2], b.shape[:-2], node.type.shape[:-2])
-            i, j, k = index[-2], index[-1], axes[0]
-            left = self.value(a, (*of_a, k, i) if ta else (*of_a, i, k))
-            right = self.value(b, (*of_b, j, k) if tb else (*of_b, k, j))
-            return Call("multiply", (left, right), node.type.dtype)
+            return product_term(self.values, node, tuple(as_index(k) for k in place), axes[0])
 
         self.sums(node, node.type.shape, axes, "add", term, list)
 

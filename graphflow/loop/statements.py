@@ -14,14 +14,6 @@ from graphflow.loop.ir import Buffer, Offset, Store
 
 
 @dataclass(frozen=True, eq=False)
-class Let:
-    """A value under a name."""
-
-    target: Accumulator
-    value: Expr
-
-
-@dataclass(frozen=True, eq=False)
 class Fill:
     """Stores for all positions of some axes; of no axes, one of each."""
 
@@ -94,7 +86,7 @@ class Repeat:
     node: Node
 
 
-Statement = Let | Fill | Clear | Sum | Choice | Repeat
+Statement = Fill | Clear | Sum | Choice | Repeat
 
 
 @dataclass(eq=False)
@@ -118,8 +110,6 @@ def expressions(block: Block) -> list[Expr]:
     found: list[Expr] = list(block.results)
     for statement in block.statements:
         match statement:
-            case Let(_, value):
-                found.append(value)
             case Fill(_, stores):
                 found += [e for s in stores for e in (s.value, s.offset)]
             case Clear(_, offset, first, last):
@@ -163,8 +153,6 @@ def mapped(block: Block, value: Callable[[Expr], Expr], store: Callable[[Store],
     found: list[Statement] = []
     for statement in block.statements:
         match statement:
-            case Let(target, old):
-                found.append(Let(target, value(old)))
             case Fill():
                 found.append(filled(statement))
             case Clear(buffer, offset, first, last):
@@ -199,8 +187,6 @@ def mapped(block: Block, value: Callable[[Expr], Expr], store: Callable[[Store],
 def targets(statement: Statement) -> list[Expr]:
     """The names that a statement gives values to."""
     match statement:
-        case Let(target, _):
-            return [target]
         case Sum(_, terms):
             return [t for t, _, _, _ in terms]
         case Choice(_, _, _, results):

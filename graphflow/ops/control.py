@@ -233,16 +233,13 @@ def build_loop(
     length: AnySize | None,
     condition: Program | None = None,
     reverse: bool = False,
-    count: Tensor | None = None,
-    name: str | None = None,
 ) -> tuple[Tensor, ...]:
     """The results of a loop whose body and condition take `captured` as their last inputs."""
     body = with_inputs(body, captured)
     condition = None if condition is None else with_inputs(condition, captured)
-    operands = (*(() if count is None else (count,)), *initial, *stacks, *captured)
     return loop(
-        *operands, body=body, condition=condition, carried=len(initial), elements=len(stacks), length=length, reverse=reverse,
-        counted=count is not None, name=name,
+        *initial, *stacks, *captured, body=body, condition=condition, carried=len(initial), elements=len(stacks), length=length,
+        reverse=reverse, counted=False,
     )  # fmt: skip
 
 

@@ -94,12 +94,18 @@ def _scatter_reference(indices: np.ndarray, updates: np.ndarray, *, size: int, d
     return _scatter_to_reference(base, indices, updates, drop=drop)
 
 
-def _scatter_to_reference(base: np.ndarray, indices: np.ndarray, updates: np.ndarray, *, drop: bool) -> np.ndarray:
+def _inside(base: np.ndarray, indices: np.ndarray, updates: np.ndarray, drop: bool, what: str) -> tuple[np.ndarray, np.ndarray]:
+    """The indices and updates of rows of `base`: those outside are dropped, or an error."""
     size = base.shape[0]
     if drop:
         inside = (indices >= 0) & (indices < size)
         indices, updates = indices[inside], updates[inside]
-    _check_range(indices, size, "scatter_add")
+    _check_range(indices, size, what)
+    return indices, updates
+
+
+def _scatter_to_reference(base: np.ndarray, indices: np.ndarray, updates: np.ndarray, *, drop: bool) -> np.ndarray:
+    indices, updates = _inside(base, indices, updates, drop, "scatter_add")
     result = base.copy()
     np.add.at(result, indices, updates)
     return result
@@ -114,6 +120,15 @@ def _scatter_type(indices: TensorType, updates: TensorType, size: AnySize) -> Te
     return updates.with_shape((size, *updates.shape[indices.rank :]))
 
 
+def _scatter_to_type(base: TensorType, indices: TensorType, updates: TensorType) -> TensorType:
+    wanted = _scatter_type(indices, updates, base.shape[0])
+    if wanted.dtype != base.dtype or wanted.rank != base.rank:
+        raise ShapeError(f"updates {updates} do not fit rows of {base}")
+    for a in range(1, base.rank):
+        require_equal(base.shape[a], wanted.shape[a], f"sizes of base and result differ along axis {a}")
+    return base
+
+
 @op(access=Access.OPAQUE, reference=_scatter_reference, fails=True, linear=True)
 def scatter_add(indices, updates, *, size, drop):
     """Zeros of `size` rows, to which each slice of `updates` is added at the row that `indices` says.
@@ -126,20 +141,11 @@ def scatter_add(indices, updates, *, size, drop):
 @op(access=Access.OPAQUE, reference=_scatter_to_reference, fails=True, linear=True)
 def scatter_add_to(base, indices, updates, *, drop):
     """`base`, to which each slice of `updates` is added at the row that `indices` says; see `scatter_add`."""
-    wanted = _scatter_type(indices, updates, base.shape[0])
-    if wanted.dtype != base.dtype or wanted.rank != base.rank:
-        raise ShapeError(f"updates {updates} do not fit rows of {base}")
-    for a in range(1, base.rank):
-        require_equal(base.shape[a], wanted.shape[a], f"sizes of base and result differ along axis {a}")
-    return base
+    return _scatter_to_type(base, indices, updates)
 
 
 def _set_reference(base: np.ndarray, indices: np.ndarray, updates: np.ndarray, *, drop: bool) -> np.ndarray:
-    size = base.shape[0]
-    inside = (indices >= 0) & (indices < size)
-    if drop:
-        indices, updates = indices[inside], updates[inside]
-    _check_range(indices, size, "scatter_set")
+    indices, updates = _inside(base, indices, updates, drop, "scatter_set")
     result = base.copy()
     rest = base.shape[1:]
     for row, update in zip(indices.reshape(-1), updates.reshape(-1, *rest), strict=True):
@@ -150,12 +156,7 @@ def _set_reference(base: np.ndarray, indices: np.ndarray, updates: np.ndarray, *
 @op(access=Access.OPAQUE, reference=_set_reference, fails=True, linear=True)
 def scatter_set(base, indices, updates, *, drop):
     """`base`, where each slice of `updates` takes the place of the row that `indices` says; of equal indices the last counts."""
-    wanted = _scatter_type(indices, updates, base.shape[0])
-    if wanted.dtype != base.dtype or wanted.rank != base.rank:
-        raise ShapeError(f"updates {updates} do not fit rows of {base}")
-    for a in range(1, base.rank):
-        require_equal(base.shape[a], wanted.shape[a], f"sizes of base and result differ along axis {a}")
-    return base
+    return _scatter_to_type(base, indices, updates)
 
 
 def _taken(g: Tensor, indices: Tensor, drop: bool) -> Tensor:
