@@ -48,6 +48,7 @@ from graphflow.ops.array import (
 )
 from graphflow.ops.control import case, cond, foldl, foldr, map_fn, scan, switch_case, vmap, while_loop
 from graphflow.ops.custom_gradient import custom_gradient
+from graphflow.ops.host import numpy_function, py_function
 from graphflow.ops.indexing import gather, one_hot, tensor_scatter_nd_add, tensor_scatter_nd_update
 from graphflow.ops.linalg import einsum, matmul, tensordot
 from graphflow.ops.logic import (
@@ -337,6 +338,7 @@ __all__ = [
     "nn",
     "norm",
     "not_equal",
+    "numpy_function",
     "one_hot",
     "ones",
     "ones_like",
@@ -345,6 +347,7 @@ __all__ = [
     "pad",
     "placeholder",
     "pow",
+    "py_function",
     "random",
     "range",
     "rank",

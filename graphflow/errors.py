@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 
 class GraphflowError(Exception):
     """An error of graphflow: `headline`, then the operands, then the rule and its remedy."""
@@ -97,6 +99,14 @@ class UninitializedVariableError(SessionError):
 
 class IndexOutOfRangeError(GraphflowError, IndexError):
     """An index outside its axis, found while a program ran; no variable was changed."""
+
+
+class HostError(GraphflowError, RuntimeError):
+    """What a function in Python raised that a run called, which is its `__cause__`; no variable was changed."""
+
+
+class DecompositionError(GraphflowError, np.linalg.LinAlgError):
+    """A matrix that cannot be factored or inverted: not positive definite, singular; or an iteration that did not converge."""
 
 
 class ResourceError(GraphflowError, MemoryError):

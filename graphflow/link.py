@@ -13,7 +13,7 @@ from graphflow.ir.tensor import Node, Tensor
 from graphflow.loop.inline import storage
 from graphflow.loop.ir import Buffer, Kernel, Label, Role, Step
 from graphflow.loop.ir import Cycle as LoopRows
-from graphflow.runtime.launch import NOWHERE, Cycle, Launch, LaunchProgram, Merge, Move, Place, Slot
+from graphflow.runtime.launch import NOWHERE, Call, Cycle, Launch, LaunchProgram, Merge, Move, Place, Slot
 from graphflow.stages import Stages
 from graphflow.types import AnySize, int64
 
@@ -87,9 +87,12 @@ class _Linker:
             node=node,
         )
 
-    def move(self, step: Step) -> Move:
+    def move(self, step: Step) -> Move | Call:
         node = self.positions.of(step.node)
         numbers = tuple([NOWHERE if buffer is None else self.slot(buffer, node) for buffer in step.buffers])
+        if step.op == "call":
+            called = step.node
+            return Call(called.op.name, numbers, called.attributes, tuple([t.type for t in called.inputs]), called.types, node)
         return Move(step.op, numbers, step.values, tuple([self.places[target] for target in step.targets]), node)
 
     def cycle(self, cycle: LoopRows) -> Cycle:

@@ -159,6 +159,9 @@ def step_text(step: Step, targets: Sequence[int]) -> str:
             text = f"clear {names[0]} from row {names[1]} on, of {step.values[0]} bytes"
         case "copy":
             text = f"copy {names[1]} to {names[0]}, {step.values[0]} bytes"
+        case "call":
+            count = len(step.node.inputs)
+            text = f"call {step.node.op.name}({', '.join(map(str, names[:count]))}) -> {', '.join(map(str, names[count:]))}"
         case "until":
             text = f"until {names[0]} == {names[1] or step.values[0]}"
         case _:

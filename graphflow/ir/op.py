@@ -71,6 +71,8 @@ class Op:
         linear: bool = False,
         repeats: bool = False,
         followed: bool = False,
+        host: bool = False,
+        effect: bool = False,
     ) -> None:
         self.name = name
         self.type_rule = type_rule
@@ -87,6 +89,8 @@ class Op:
         self.combine = combine  # the op whose scalar function combines two elements, for a reduction
         self.fails = fails  # can a run fail in it (an index out of range)?
         self.followed = followed  # does its library kernel compute elementwise ops on the result while that is in the cache?
+        self.host = host  # no kernel: a run calls the reference back
+        self.effect = effect  # does it more than compute its result? Then it is neither folded nor recomputed
         self.linear = linear  # its local derivatives are finite constants, so a cotangent of 0 stays 0
         self.repeats = repeats  # may it read an element of an operand several times?
         self.guards: tuple[Callable[..., Tensor] | None, ...] | None = None

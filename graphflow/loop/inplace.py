@@ -73,8 +73,8 @@ def ranges(items: Sequence[Item], cycles: Sequence[Cycle]) -> dict[Buffer, tuple
 
 
 def may_fail(item: Item) -> bool:
-    """May the run end here? Loops can be interrupted."""
-    return bool(item.checks) if isinstance(item, Kernel) else isinstance(item, Step) and item.op == "again"
+    """May the run end here? Loops can be interrupted, and what is called back may raise."""
+    return bool(item.checks) if isinstance(item, Kernel) else isinstance(item, Step) and item.op in ("again", "call")
 
 
 def overwrites(items: Sequence[Item], cycles: Sequence[Cycle], following: Buffer, value: Buffer) -> bool:

@@ -22,7 +22,7 @@ class FusionGroup:
     """The nodes that share a kernel."""
 
     number: int
-    kind: str  # "loop", "library" or "control"
+    kind: str  # "loop", "library", "host" or "control"
     shape: Shape  # the domain
     axes: tuple[int, ...] | None  # the domain's axes that its reductions reduce; None without reductions
     members: tuple[Node, ...]  # computed inside, operands first
@@ -152,10 +152,13 @@ class Label:
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """A row of the launch program that launches no kernel: it moves pointers, copies, counts or jumps (`runtime.driver`)."""
+    """A row of the launch program that launches no kernel: it moves pointers, copies, counts or jumps (`runtime.driver`).
+
+    "call" calls the reference of `node` back, whose operands and results are the buffers (`runtime.host`).
+    """
 
     op: str
-    node: Node  # the loop or the branch it belongs to
+    node: Node  # the loop or the branch it belongs to, or what is called
     buffers: tuple[Buffer | None, ...]
     values: tuple[AnySize, ...] = ()
     targets: tuple[Label, ...] = ()  # of "choose", the beginnings of the branches and their common end

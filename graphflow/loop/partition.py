@@ -135,7 +135,7 @@ class Partitioner:
             case Access.OPAQUE:
                 for tensor in in_memory(node):
                     self.need(tensor)
-                self.place_library(node)
+                self.place_library(node, "host" if node.op.host else "library")
             case Access.CONTROL:
                 for tensor in node.inputs:
                     self.need(tensor)

@@ -102,8 +102,17 @@ class Rows:
                 self.items.extend(lower_group(group, buffers.of, scratch))
             elif group.kind == "library":
                 self.items.extend(lower_library(group, buffers.of, scratch))
+            elif group.kind == "host":
+                self.call(group, buffers)
             else:
                 self.control(group, buffers)
+
+    def call(self, group: FusionGroup, buffers: Buffers) -> None:
+        """Add the row that calls the reference of an op back. Results that nothing reads are written all the same."""
+        node = group.root
+        assert node is not None
+        results = [buffers.of(t) if t in group.outputs else scratch(t.name, t.dtype, t.type.size) for t in node.outputs]
+        self.items.append(Step("call", node, (*(buffers.of(storage(t)) for t in node.inputs), *results)))
 
     def control(self, group: FusionGroup, buffers: Buffers) -> None:
         """Add the one kernel of a loop or a branch, where its values fit into registers; else its rows."""

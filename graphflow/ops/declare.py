@@ -72,8 +72,14 @@ def op(
     linear: bool = False,
     repeats: bool = False,
     followed: bool = False,
+    host: bool = False,
+    effect: bool = False,
 ) -> Callable[[Callable[..., Any]], Op]:
-    """An op whose function body is its type rule: it is called with `TensorType`s and attributes and returns a type."""
+    """An op whose function body is its type rule: it is called with `TensorType`s and attributes and returns a type.
+
+    A `host` op has no kernel: a run calls its reference back, on its own thread. One with an `effect` does more than compute its
+    result, so it is called for each node that is run: it is never folded into a constant.
+    """
 
     def decorate(rule: Callable[..., Any]) -> Op:
         operands, variadic, attributes = _parameters(rule)
@@ -91,11 +97,13 @@ def op(
                 cost=cost,
                 differentiable=differentiable,
                 combine=combine,
-                fails=fails,
+                fails=fails or host,
                 scalar=scalar,
                 linear=linear or access is Access.MOVEMENT,
                 repeats=repeats,
                 followed=followed,
+                host=host,
+                effect=effect,
             )
         )
 

@@ -35,6 +35,8 @@ def is_foldable(node: Node) -> bool:
     """Are all operands constants, and the result one small array that no run and no symbolic size has a part in?"""
     if node.op.access in (Access.SOURCE, Access.CONTROL) or node.op.reference is None or node.op in KEPT:
         return False  # a loop may take long, or never end: that is for a run to find out
+    if node.op.effect:
+        return False
     bytes_read = 0
     for operand in node.inputs:
         if operand.op is not constant:

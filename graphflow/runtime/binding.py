@@ -22,7 +22,8 @@ from graphflow.codegen.library_values import LIBRARY_VALUES, LibraryValue, flops
 from graphflow.errors import ResourceError, ShapeError
 from graphflow.ir.liveness import Repeated, live_ranges
 from graphflow.runtime import blas, native
-from graphflow.runtime.launch import Launch, Move, Place, Slot
+from graphflow.runtime.host import HostCall
+from graphflow.runtime.launch import Call, Launch, Move, Place, Slot
 from graphflow.runtime.memory import LiveRange, MemoryPlan, MemoryReport, plan_memory
 from graphflow.runtime.variables import VariableStore
 from graphflow.types import AnySize
@@ -134,6 +135,7 @@ class Binding:
     def _table(self) -> None:
         rows = packed("q")
         self.keep: list[packed[int]] = [rows]
+        self.hosts: list[HostCall] = []
         self.parallel = False
         works = [self.work(row) if isinstance(row, Launch) else MOVE_NS for row in self.program.rows]
         total = self.total(works)
@@ -145,11 +147,17 @@ class Binding:
         addresses = iter(self.executable.addresses)
         for k, row in enumerate(self.program.rows):
             numbers = packed("q", row.slots)
+            values = packed("q")
             if isinstance(row, Move):
                 values = packed("q", [*(self.evaluate(v) for v in row.values), *row.targets])
                 target = row.targets[0] if row.targets else 0
                 what = (OPS[row.op], target, MOVE, round(sum(works[target : k + 1])) if row.op == "again" else 0)
                 address = native.move_address()
+            elif isinstance(row, Call):
+                host = HostCall(row, self.values, self.executable.raised)
+                self.hosts.append(host)
+                what = (0, 0, MOVE, 0)
+                address = host.address
             else:
                 address = next(addresses)
                 values = packed("q", [self.evaluate(d) for d in row.dims])

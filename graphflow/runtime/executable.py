@@ -7,14 +7,17 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from graphflow.errors import FeedError, GraphflowError, IndexOutOfRangeError, ShapeError
+import numpy as np
+
+from graphflow.errors import DecompositionError, FeedError, HostError, IndexOutOfRangeError, ShapeError
 from graphflow.ir.evaluate import evaluate as reference_values
 from graphflow.ir.graph import Graph
 from graphflow.ir.op import Access
 from graphflow.ir.program import Program, bodies_of, toposort
 from graphflow.ir.tensor import Constraint, Node, Tensor
+from graphflow.runtime import native
 from graphflow.runtime.binding import Binding, Context
-from graphflow.runtime.launch import NOWHERE, Launch, LaunchProgram, Slot
+from graphflow.runtime.launch import NOWHERE, Call, Launch, LaunchProgram, Slot
 from graphflow.types import AnySize, Dim, Size, evaluate
 
 REMEMBERED_BINDINGS = 64  # sets of sizes whose launch program and arena are kept; the oldest goes first
@@ -39,6 +42,7 @@ class Executable:
         self.addresses = tuple(addresses)
         self.graph = graph
         self._stages = stages
+        self.raised: dict[int, BaseException] = {}  # by what was called back, by the address of the context
         self.feeds = tuple(t for t in built.inputs if t.op.name == "placeholder")
         # Each variable that is updated, with its shape, whose sizes are all known.
         self.updated = tuple((v.attrs["handle"], tuple(evaluate(d, {}) for d in v.shape)) for v, _ in built.updates)
@@ -186,9 +190,12 @@ class Executable:
                 rule=f"Feed {name} as well: its shape gives the size.",
             ) from None
 
-    def run_error(self, context: Context) -> GraphflowError:
+    def run_error(self, context: Context) -> BaseException:
         """The exception for a run whose error record is set; clears the record."""
         row = context.words[4] - 1
+        called = self.launch_program.rows[row]
+        if isinstance(called, Call):
+            return self.host_error(called, row, context)
         site, index, size, own_step = context.errors[:4]
         context.errors[0] = context.errors[3] = context.words[4] = 0
         launch = self.launch_program.rows[row]
@@ -206,6 +213,27 @@ class Executable:
             location=node.location,
             rule=rule,
         )
+
+    def host_error(self, call: Call, row: int, context: Context) -> BaseException:
+        """The exception for a run in which an op that was called back raised one, which is its cause."""
+        error = self.raised.pop(native.address_of(context.words))
+        context.words[4] = 0
+        if not isinstance(error, Exception):
+            return error  # an interrupt, or the end of the process
+        where = self.steps_at(row, context)
+        inside = f", in {' of '.join(where[::-1])}" if where else ""
+        node = self.node(call.node)
+        kind = DecompositionError if isinstance(error, np.linalg.LinAlgError) else HostError
+        what = call.op if node is None else f"{call.op} ({node.name})"
+        text = f"{type(error).__name__}: {error}" if kind is HostError else str(error)
+        found = kind(
+            f"{what}{inside}: {text}",
+            operands={} if node is None else operands_of(node),
+            location=None if node is None else node.location,
+            rule="No variable was changed.",
+        )
+        found.__cause__ = error
+        return found
 
     def steps_at(self, row: int, context: Context) -> list[str]:
         """The step that each of the loops around a row is in, outer ones first; steps are counted from 0."""

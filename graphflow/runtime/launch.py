@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from graphflow.codegen.library_values import LibraryValue
-from graphflow.types import AnySize, DType, Shape
+from graphflow.ir.tensor import Attrs
+from graphflow.types import AnySize, DType, Shape, TensorType
 
 NOWHERE = -1  # the position of what stands for no node of the captured program
 
@@ -52,6 +53,17 @@ class Move(NamedTuple):
     node: int  # the loop or branch it belongs to
 
 
+class Call(NamedTuple):
+    """A row that calls the reference of an op back, on what is in its slots: operands, then results (`runtime.host`)."""
+
+    op: str  # its name
+    slots: tuple[int, ...]
+    attributes: Attrs
+    operands: tuple[TensorType, ...]
+    results: tuple[TensorType, ...]
+    node: int
+
+
 class Cycle(NamedTuple):
     """The rows of a loop, inner loops before outer ones."""
 
@@ -83,7 +95,7 @@ class LaunchProgram(NamedTuple):
     """Slots, rows in order, and where the results and the next values of variables are found."""
 
     slots: tuple[Slot, ...]
-    rows: tuple[Launch | Move, ...]
+    rows: tuple[Launch | Move | Call, ...]
     cycles: tuple[Cycle, ...]
     results: tuple[Place, ...]
     updates: tuple[Place, ...]

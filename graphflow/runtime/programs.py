@@ -25,8 +25,8 @@ from graphflow.codegen.library_values import LibraryValue
 from graphflow.ir.program import Program
 from graphflow.ir.tensor import Literal
 from graphflow.options import Options
-from graphflow.runtime.launch import Cycle, Launch, LaunchProgram, Merge, Move, Place, Slot
-from graphflow.types import AnySize, Dim, DType, Size, SizeFunction, as_dtype
+from graphflow.runtime.launch import Call, Cycle, Launch, LaunchProgram, Merge, Move, Place, Slot
+from graphflow.types import AnySize, Dim, DType, Size, SizeFunction, TensorType, as_dtype
 
 MOST_CONSTANTS = 1 << 24  # bytes of constants that passes computed; a program with more is not stored
 _IRRELEVANT = ("dump", "cache", "verify")  # options that change no launch program
@@ -184,7 +184,10 @@ def encode(launches: LaunchProgram, entry: Entry) -> tuple[dict[str, Any], bytes
     slots = [[s.kind, s.dtype.name, [size(d) for d in s.shape], s.node, s.number, s.scratch] for s in launches.slots]
     rows: list[Any] = []
     for row in launches.rows:
-        if isinstance(row, Move):
+        if isinstance(row, Call):
+            types = [[[t.dtype.name, [size(d) for d in t.shape]] for t in part] for part in (row.operands, row.results)]
+            rows.append([row.op, row.slots, encode_attribute(row.attributes, dims), *types, row.node])
+        elif isinstance(row, Move):
             rows.append([row.op, row.slots, [size(v) for v in row.values], row.targets, row.node])
         else:
             sizes = ([size(d) for d in row.dims], size(row.extent), size(row.elements))
@@ -203,9 +206,14 @@ def decode(text: dict[str, Any], blob: bytes, entry: Entry, program: Program) ->
         Slot(kind, as_dtype(dtype), sizes(shape), node, index, scratch)
         for kind, dtype, shape, node, index, scratch in text["slots"]
     ]
-    rows: list[Launch | Move] = []
+    rows: list[Launch | Move | Call] = []
+    types = lambda part: tuple([TensorType(sizes(shape), as_dtype(dtype)) for dtype, shape in part])  # noqa: E731
     for name, numbers, values, *rest in text["rows"]:
-        if len(rest) == 2:
+        if len(rest) == 3:
+            operands, results, node = rest
+            called = decode_attribute(values, entry.dims)
+            rows.append(Call(name, tuple(numbers), called, types(operands), types(results), node))
+        elif len(rest) == 2:
             rows.append(Move(name, tuple(numbers), sizes(values), tuple(rest[0]), rest[1]))
         else:
             extent, elements, cost, step, library, checks, node = rest
@@ -227,6 +235,36 @@ def decode(text: dict[str, Any], blob: bytes, entry: Entry, program: Program) ->
     results, updates = (tuple([Place(*place) for place in found]) for found in text["places"])
     merges = tuple([Merge(*merge) for merge in text["merges"]])
     return LaunchProgram(tuple(slots), tuple(rows), tuple(cycles), results, updates, tuple(constants), text["counts"], merges)
+
+
+def encode_attribute(value: Any, dims: dict[Dim, int]) -> Any:
+    """An attribute as what JSON can hold: tuples as lists, what has no form of its own under the name of its kind."""
+    match value:
+        case None | bool() | int() | float() | str():
+            return value
+        case tuple():
+            return [encode_attribute(v, dims) for v in value]
+        case complex():
+            return {"complex": [value.real, value.imag]}
+        case DType():
+            return {"dtype": value.name}
+        case Size():
+            return {"size": encode_size(value, dims)}
+    raise Unstorable(repr(value))
+
+
+def decode_attribute(item: Any, dims: Sequence[Dim]) -> Any:
+    """The attribute that `encode_attribute` wrote."""
+    match item:
+        case list():
+            return tuple([decode_attribute(v, dims) for v in item])
+        case {"complex": [real, imaginary]}:
+            return complex(real, imaginary)
+        case {"dtype": name}:
+            return as_dtype(name)
+        case {"size": size}:
+            return decode_size(size, dims)
+    return item
 
 
 def encode_size(size: AnySize | LibraryValue, dims: dict[Dim, int], growing: bool = False) -> Any:

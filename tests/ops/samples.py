@@ -18,7 +18,7 @@ from graphflow.ir.op import Access, Op
 from graphflow.ir.tensor import Literal
 from graphflow.ops.attention import attention
 from graphflow.types import as_dtype, float32, float64, int64
-from tests.ops import window_samples
+from tests.ops import array_samples, window_samples
 from tests.ops.compositions import FLAT, TABLE
 
 Array = np.ndarray
@@ -340,12 +340,13 @@ STRUCTURAL: dict[str, list[Sample]] = {
     ],
     "read_after": [Sample("float64", (_f(3, 2),), gradient=True)],
     **window_samples.structural(Sample),
+    **array_samples.structural(Sample),
 }
 
 # Ops that have no value of their own: what they stand for is fed, or is a matter of the session, or is what a body computes.
 WITHOUT_SAMPLES = frozenset(
     ["placeholder", "variable", "run_counter", "assign", "assign_add", "assign_sub", "no_op", "parameter", "loop", "branch"]
-    + ["with_gradient"]
+    + ["with_gradient", "host_function"]
 )
 
 
@@ -371,10 +372,12 @@ def _composition_samples(name: str, rows: list[Any]) -> list[Sample]:
     for title, operands, build, expected in rows:
         floats = [x for x in operands if x.dtype.kind in "fc"]
         smooth = bool(floats) and all(x.dtype.name in ("float64", "complex128") and np.isfinite(x).all() for x in floats)
-        samples.append(Sample(title, operands, build=build, gradient=smooth and name not in FLAT, expected=expected))
+        samples.append(
+            Sample(title, operands, build=build, gradient=smooth and name not in FLAT | array_samples.FLAT, expected=expected)
+        )
     return samples
 
 
 COMPOSITIONS: dict[str, list[Sample]] = {
-    name: _composition_samples(name, rows) for name, rows in (TABLE | window_samples.TABLE).items()
+    name: _composition_samples(name, rows) for name, rows in (TABLE | window_samples.TABLE | array_samples.TABLE).items()
 }
