@@ -48,7 +48,7 @@ class ElementValues(Inliner):
             return scatter_element(self, node, index)
         if node.op.access is Access.REDUCTION:
             return reduced_element(self, node, index)
-        if node.op.access not in (Access.ELEMENTWISE, Access.MOVEMENT):
+        if node.op.access not in (Access.ELEMENTWISE, Access.MOVEMENT) or node.op.called_back(node.inputs):
             raise TooLarge(f"{node.op.name} is computed by a kernel of its own")
         return self.fold(super().element(node, index))
 

@@ -115,7 +115,7 @@ class Partitioner:
             for tensor in node.inputs:
                 self.uses[tensor] = self.uses.get(tensor, 0) + 1
                 self.consumers.setdefault(tensor, []).append(node)
-            if node.op.access in (Access.OPAQUE, Access.CONTROL):
+            if node.op.access in (Access.OPAQUE, Access.CONTROL) or node.op.called_back(node.inputs):
                 self.required.update(storage(t) for t in in_memory(node))
         for tensor in self.program.results:
             self.uses[tensor] = self.uses.get(tensor, 0) + 1
@@ -129,13 +129,14 @@ class Partitioner:
     # --- one node ------------------------------------------------------------------------------------------------------
 
     def visit(self, node: Node) -> None:
-        match node.op.access:
+        called_back = node.op.called_back(node.inputs)
+        match Access.OPAQUE if called_back else node.op.access:
             case Access.SOURCE:
                 self.sources.update(node.outputs)
             case Access.OPAQUE:
                 for tensor in in_memory(node):
                     self.need(tensor)
-                self.place_library(node, "host" if node.op.host else "library")
+                self.place_library(node, "host" if called_back else "library")
             case Access.CONTROL:
                 for tensor in node.inputs:
                     self.need(tensor)

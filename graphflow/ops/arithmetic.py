@@ -174,14 +174,24 @@ absolute.defvjp(_absolute_vjp)
 @elementwise(
     scalar={"float": "sign_{t}({0})", "int": "({0} > {T}(0)) - ({0} < {T}(0))", "uint": "{T}(1) if {0} > {T}(0) else {T}(0)"},
     reference=np.sign,
-    kinds="int uint float",
+    kinds="int uint float complex",
+    host="complex",
     linear=True,
 )
 def sign(x):
-    """Elementwise -1, 0 or 1 after the sign of x; NaN stays NaN. The gradient is 0."""
+    """Elementwise -1, 0 or 1 after the sign of x; NaN stays NaN. Of complex x it is x / |x|. The gradient is 0 for real x."""
 
 
-sign.defvjp(lambda g, out, x: zero_of(x))
+def _sign_vjp(g: Tensor, out: Tensor, x: Tensor) -> Tensor:
+    """Of complex x what turns it, and nothing at 0."""
+    if not x.dtype.is_complex:
+        return zero_of(x)
+    length = absolute(x)
+    turning = cast(imag_(conj_(out) * g) / where(equal(length, 0), 1, length), x.dtype)
+    return where(equal(length, 0), zero_of(x), turning * 1j * out)
+
+
+sign.defvjp(_sign_vjp)
 
 
 @elementwise(scalar="copysign_{t}({0}, {1})", reference=np.copysign, kinds="float", differentiable=False)
@@ -206,7 +216,7 @@ def ceil(x):
     """Elementwise smallest whole number not below x."""
 
 
-@elementwise(scalar=_rounding("round"), reference=np.rint, kinds="int uint float", differentiable=False)
+@elementwise(scalar=_rounding("round"), reference=np.rint, kinds="int uint float complex", host="complex", differentiable=False)
 def round_(x):
     """Elementwise nearest whole number; halves go to the even one."""
 

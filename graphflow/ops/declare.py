@@ -121,13 +121,15 @@ def elementwise(
     differentiable: bool = True,
     cost: float = 1.0,
     linear: bool = False,
+    host: str = "",
 ) -> Callable[[Callable[..., Any]], Op]:
     """An op of the elementwise family: operands broadcast and share a dtype of one of `kinds`; the body is the docstring.
 
     `scalar` is the spelling of one element in a kernel: `{0}`, `{1}` are the operands, `{t}` is the suffix of their dtype
     (f32, i64, u8, c64 ...) as in the helpers of `codegen.vector_math`, `{T}` its constructor; a dict gives a spelling per kind.
     `result` is the dtype of the result (that of the operands unless given), `domain` the range samples are drawn from, `common`
-    the operands that share a dtype (all unless given), `cost` its price in additions.
+    the operands that share a dtype (all unless given), `cost` its price in additions. Of the kinds in `host` no kernel computes it:
+    a run calls the reference back.
     """
 
     def decorate(function: Callable[..., Any]) -> Op:
@@ -167,6 +169,7 @@ def elementwise(
             differentiable=differentiable,
             scalar=scalar,
             linear=linear,
+            host=frozenset(host.split()),
         )
         made.kinds = tuple(kinds.split())  # type: ignore[attr-defined]
         return _register(made)

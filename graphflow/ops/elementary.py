@@ -10,7 +10,7 @@ import numpy as np
 from graphflow.ops import special
 from graphflow.ops.arithmetic import conj
 from graphflow.ops.declare import elementwise
-from graphflow.ops.logic import equal, greater, less, where
+from graphflow.ops.logic import equal, greater, less, not_equal, where
 
 # --- exponentials and logarithms ---------------------------------------------------------------------------------------
 
@@ -23,52 +23,52 @@ def exp(x):
 exp.defvjp(lambda g, out, x: g * conj(out))
 
 
-@elementwise(scalar="exp2_{t}({0})", reference=np.exp2, domain=(-4, 4), kinds="float", cost=7)
+@elementwise(scalar="exp2_{t}({0})", reference=np.exp2, domain=(-4, 4), kinds="float complex", host="complex", cost=7)
 def exp2(x):
     """Elementwise 2**x."""
 
 
-exp2.defvjp(lambda g, out, x: g * out * math.log(2))
+exp2.defvjp(lambda g, out, x: g * conj(out) * math.log(2))
 
 
-@elementwise(scalar="expm1_{t}({0})", reference=np.expm1, domain=(-4, 4), kinds="float", cost=14)
+@elementwise(scalar="expm1_{t}({0})", reference=np.expm1, domain=(-4, 4), kinds="float complex", host="complex", cost=14)
 def expm1(x):
     """Elementwise e**x - 1, exact near 0."""
 
 
-expm1.defvjp(lambda g, out, x: g * (out + 1))
+expm1.defvjp(lambda g, out, x: g * conj(out + 1))
 
 
-@elementwise(scalar="log_{t}({0})", reference=np.log, domain=(0.1, 10), kinds="float", cost=18)
+@elementwise(scalar="log_{t}({0})", reference=np.log, domain=(0.1, 10), kinds="float complex", host="complex", cost=18)
 def log(x):
     """Elementwise natural logarithm; NaN for negative operands."""
 
 
-log.defvjp(lambda g, out, x: g / x)
+log.defvjp(lambda g, out, x: g / conj(x))
 
 
-@elementwise(scalar="log2_{t}({0})", reference=np.log2, domain=(0.1, 10), kinds="float", cost=18)
+@elementwise(scalar="log2_{t}({0})", reference=np.log2, domain=(0.1, 10), kinds="float complex", host="complex", cost=18)
 def log2(x):
     """Elementwise logarithm to base 2."""
 
 
-log2.defvjp(lambda g, out, x: g / (x * math.log(2)))
+log2.defvjp(lambda g, out, x: g / (conj(x) * math.log(2)))
 
 
-@elementwise(scalar="log10_{t}({0})", reference=np.log10, domain=(0.1, 10), kinds="float", cost=18)
+@elementwise(scalar="log10_{t}({0})", reference=np.log10, domain=(0.1, 10), kinds="float complex", host="complex", cost=18)
 def log10(x):
     """Elementwise logarithm to base 10."""
 
 
-log10.defvjp(lambda g, out, x: g / (x * math.log(10)))
+log10.defvjp(lambda g, out, x: g / (conj(x) * math.log(10)))
 
 
-@elementwise(scalar="log1p_{t}({0})", reference=np.log1p, domain=(-0.8, 4), kinds="float", cost=16)
+@elementwise(scalar="log1p_{t}({0})", reference=np.log1p, domain=(-0.8, 4), kinds="float complex", host="complex", cost=16)
 def log1p(x):
     """Elementwise log(1 + x), exact near 0."""
 
 
-log1p.defvjp(lambda g, out, x: g / (x + 1))
+log1p.defvjp(lambda g, out, x: g / conj(x + 1))
 
 
 @elementwise(scalar="sigmoid_{t}({0})", reference=special.sigmoid, domain=(-4, 4), kinds="float", cost=11)
@@ -89,22 +89,27 @@ softplus.defvjp(lambda g, out, x: g * sigmoid(x))
 # --- powers and roots --------------------------------------------------------------------------------------------------
 
 
-@elementwise(scalar="sqrt_{t}({0})", reference=np.sqrt, domain=(0.1, 4), kinds="float", cost=6)
+@elementwise(scalar="sqrt_{t}({0})", reference=np.sqrt, domain=(0.1, 4), kinds="float complex", host="complex", cost=6)
 def sqrt(x):
     """Elementwise square root; NaN for negative operands."""
 
 
-sqrt.defvjp(lambda g, out, x: g * 0.5 / out)
+sqrt.defvjp(lambda g, out, x: g * 0.5 / conj(out))
 
 
 @elementwise(
-    scalar="rsqrt_{t}({0})", reference=lambda x: (1 / np.sqrt(x)).astype(x.dtype), domain=(0.1, 4), kinds="float", cost=8
+    scalar="rsqrt_{t}({0})",
+    reference=lambda x: (1 / np.sqrt(x)).astype(x.dtype),
+    domain=(0.1, 4),
+    kinds="float complex",
+    host="complex",
+    cost=8,
 )
 def rsqrt(x):
     """Elementwise 1 / sqrt(x)."""
 
 
-rsqrt.defvjp(lambda g, out, x: g * -0.5 * out / x)
+rsqrt.defvjp(lambda g, out, x: g * -0.5 * conj(out / x) if x.dtype.is_complex else g * -0.5 * out / x)
 
 
 @elementwise(scalar="cbrt_{t}({0})", reference=np.cbrt, domain=(0.1, 4), kinds="float", cost=20)
@@ -119,19 +124,26 @@ def _power_reference(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return special.integer_power(x, y) if x.dtype.kind in "iu" else np.power(x, y)
 
 
-@elementwise(scalar="pow_{t}({0}, {1})", reference=_power_reference, domain=(0.2, 3), kinds="int uint float", cost=30)
+@elementwise(
+    scalar="pow_{t}({0}, {1})",
+    reference=_power_reference,
+    domain=(0.2, 3),
+    kinds="int uint float complex",
+    host="complex",
+    cost=30,
+)
 def power(x, y):
     """Elementwise x**y. Of integers, a negative exponent gives the quotient rounded towards zero, and 0 for x = 0."""
 
 
 def _power_vjp_base(g: Any, out: Any, x: Any, y: Any) -> Any:
     """y x**(y-1), and 0 for y = 0 whatever x is."""
-    return g * where(equal(y, 0), 0, y * power(x, y - 1))
+    return g * conj(where(equal(y, 0), 0, y * power(x, y - 1)))
 
 
 def _power_vjp_exponent(g: Any, out: Any, x: Any, y: Any) -> Any:
-    """x**y log(x), and 0 for x <= 0, where powers exist at single exponents only."""
-    return g * where(greater(x, 0), out * log(x), 0)
+    """x**y log(x), and 0 for real x <= 0, where powers exist at single exponents only."""
+    return g * conj(where(not_equal(x, 0) if x.dtype.is_complex else greater(x, 0), out * log(x), 0))
 
 
 power.defvjp(_power_vjp_base, _power_vjp_exponent)
@@ -139,52 +151,52 @@ power.defvjp(_power_vjp_base, _power_vjp_exponent)
 # --- trigonometric -----------------------------------------------------------------------------------------------------
 
 
-@elementwise(scalar="sin_{t}({0})", reference=np.sin, domain=(-4, 4), kinds="float", cost=16)
+@elementwise(scalar="sin_{t}({0})", reference=np.sin, domain=(-4, 4), kinds="float complex", host="complex", cost=16)
 def sin(x):
     """Elementwise sine of an angle in radians."""
 
 
-sin.defvjp(lambda g, out, x: g * cos(x))
+sin.defvjp(lambda g, out, x: g * conj(cos(x)))
 
 
-@elementwise(scalar="cos_{t}({0})", reference=np.cos, domain=(-4, 4), kinds="float", cost=16)
+@elementwise(scalar="cos_{t}({0})", reference=np.cos, domain=(-4, 4), kinds="float complex", host="complex", cost=16)
 def cos(x):
     """Elementwise cosine of an angle in radians."""
 
 
-cos.defvjp(lambda g, out, x: -g * sin(x))
+cos.defvjp(lambda g, out, x: -g * conj(sin(x)))
 
 
-@elementwise(scalar="tan_{t}({0})", reference=np.tan, domain=(-1.2, 1.2), kinds="float", cost=24)
+@elementwise(scalar="tan_{t}({0})", reference=np.tan, domain=(-1.2, 1.2), kinds="float complex", host="complex", cost=24)
 def tan(x):
     """Elementwise tangent of an angle in radians."""
 
 
-tan.defvjp(lambda g, out, x: g * (1 + out * out))
+tan.defvjp(lambda g, out, x: g * conj(1 + out * out))
 
 
-@elementwise(scalar="asin_{t}({0})", reference=np.arcsin, domain=(-0.9, 0.9), kinds="float", cost=24)
+@elementwise(scalar="asin_{t}({0})", reference=np.arcsin, domain=(-0.9, 0.9), kinds="float complex", host="complex", cost=24)
 def asin(x):
     """Elementwise arc sine, in radians."""
 
 
-asin.defvjp(lambda g, out, x: g * rsqrt((1 - x) * (1 + x)))
+asin.defvjp(lambda g, out, x: g * conj(rsqrt((1 - x) * (1 + x))))
 
 
-@elementwise(scalar="acos_{t}({0})", reference=np.arccos, domain=(-0.9, 0.9), kinds="float", cost=24)
+@elementwise(scalar="acos_{t}({0})", reference=np.arccos, domain=(-0.9, 0.9), kinds="float complex", host="complex", cost=24)
 def acos(x):
     """Elementwise arc cosine, in radians."""
 
 
-acos.defvjp(lambda g, out, x: -g * rsqrt((1 - x) * (1 + x)))
+acos.defvjp(lambda g, out, x: -g * conj(rsqrt((1 - x) * (1 + x))))
 
 
-@elementwise(scalar="atan_{t}({0})", reference=np.arctan, domain=(-4, 4), kinds="float", cost=24)
+@elementwise(scalar="atan_{t}({0})", reference=np.arctan, domain=(-4, 4), kinds="float complex", host="complex", cost=24)
 def atan(x):
     """Elementwise arc tangent, in radians."""
 
 
-atan.defvjp(lambda g, out, x: g / (1 + x * x))
+atan.defvjp(lambda g, out, x: g / conj(1 + x * x))
 
 
 @elementwise(scalar="atan2_{t}({0}, {1})", reference=np.arctan2, domain=(0.2, 2), kinds="float", cost=30)
@@ -197,52 +209,57 @@ atan2.defvjp(lambda g, out, y, x: g * x / (x * x + y * y), lambda g, out, y, x: 
 # --- hyperbolic --------------------------------------------------------------------------------------------------------
 
 
-@elementwise(scalar="tanh_{t}({0})", reference=np.tanh, domain=(-3, 3), kinds="float", cost=10)
+@elementwise(scalar="tanh_{t}({0})", reference=np.tanh, domain=(-3, 3), kinds="float complex", host="complex", cost=10)
 def tanh(x):
     """Elementwise hyperbolic tangent."""
 
 
-tanh.defvjp(lambda g, out, x: g * (1 - out * out))
+tanh.defvjp(lambda g, out, x: g * conj(1 - out * out))
 
 
-@elementwise(scalar="sinh_{t}({0})", reference=np.sinh, domain=(-3, 3), kinds="float", cost=20)
+@elementwise(scalar="sinh_{t}({0})", reference=np.sinh, domain=(-3, 3), kinds="float complex", host="complex", cost=20)
 def sinh(x):
     """Elementwise hyperbolic sine."""
 
 
-sinh.defvjp(lambda g, out, x: g * cosh(x))
+sinh.defvjp(lambda g, out, x: g * conj(cosh(x)))
 
 
-@elementwise(scalar="cosh_{t}({0})", reference=np.cosh, domain=(-3, 3), kinds="float", cost=20)
+@elementwise(scalar="cosh_{t}({0})", reference=np.cosh, domain=(-3, 3), kinds="float complex", host="complex", cost=20)
 def cosh(x):
     """Elementwise hyperbolic cosine."""
 
 
-cosh.defvjp(lambda g, out, x: g * sinh(x))
+cosh.defvjp(lambda g, out, x: g * conj(sinh(x)))
 
 
-@elementwise(scalar="asinh_{t}({0})", reference=np.arcsinh, domain=(-3, 3), kinds="float", cost=24)
+@elementwise(scalar="asinh_{t}({0})", reference=np.arcsinh, domain=(-3, 3), kinds="float complex", host="complex", cost=24)
 def asinh(x):
     """Elementwise inverse hyperbolic sine."""
 
 
-asinh.defvjp(lambda g, out, x: g * rsqrt(1 + x * x))
+asinh.defvjp(lambda g, out, x: g * conj(rsqrt(1 + x * x)))
 
 
-@elementwise(scalar="acosh_{t}({0})", reference=np.arccosh, domain=(1.2, 4), kinds="float", cost=24)
+@elementwise(scalar="acosh_{t}({0})", reference=np.arccosh, domain=(1.2, 4), kinds="float complex", host="complex", cost=24)
 def acosh(x):
     """Elementwise inverse hyperbolic cosine; NaN below 1."""
 
 
-acosh.defvjp(lambda g, out, x: g * rsqrt((x - 1) * (x + 1)))
+def _acosh_vjp(g: Any, out: Any, x: Any) -> Any:
+    """One root of a product where it is that of the roots, as for real numbers."""
+    return g * conj(rsqrt(x - 1) * rsqrt(x + 1)) if x.dtype.is_complex else g * rsqrt((x - 1) * (x + 1))
 
 
-@elementwise(scalar="atanh_{t}({0})", reference=np.arctanh, domain=(-0.9, 0.9), kinds="float", cost=24)
+acosh.defvjp(_acosh_vjp)
+
+
+@elementwise(scalar="atanh_{t}({0})", reference=np.arctanh, domain=(-0.9, 0.9), kinds="float complex", host="complex", cost=24)
 def atanh(x):
     """Elementwise inverse hyperbolic tangent; NaN outside -1..1."""
 
 
-atanh.defvjp(lambda g, out, x: g / ((1 - x) * (1 + x)))
+atanh.defvjp(lambda g, out, x: g / conj((1 - x) * (1 + x)))
 
 # --- error and gamma functions -----------------------------------------------------------------------------------------
 

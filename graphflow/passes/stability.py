@@ -10,6 +10,8 @@ exponentials and log(sum(w * exp(x))) with weights stay as they are.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from graphflow.ir.program import Program
 from graphflow.ir.tensor import Tensor
 from graphflow.ops.arithmetic import add, divide_, multiply, negative, subtract
@@ -18,7 +20,7 @@ from graphflow.ops.movement import reshape_
 from graphflow.ops.reductions import finite_maximum, reduce_sum_
 from graphflow.passes import stability_products
 from graphflow.passes.constants import is_uniform
-from graphflow.passes.rewrite import MAX_REWRITES, Fired, rewrite, rule
+from graphflow.passes.rewrite import MAX_REWRITES, Fired, Rule, rewrite, rule
 
 # --- near zero ------------------------------------------------------------------------------------------------------------
 
@@ -135,7 +137,12 @@ def log_of_sum_of_exp(t: Tensor) -> Tensor | None:
     return result if total.attrs["keepdims"] else reshape_(result, shape=t.shape)
 
 
-RULES = (
+def of_reals(rule: Rule) -> Rule:
+    """The rule, for tensors that are not complex: there logarithms and roots have branches."""
+    return replace(rule, function=lambda t: None if t.dtype.is_complex else rule.function(t))
+
+
+_RULES = (
     log_of_exp,
     log_of_quotient,
     log_of_scaled_exp,
@@ -150,6 +157,8 @@ RULES = (
     expm1_plus_one,
     *stability_products.RULES,  # last: gradients of what the rules above replace
 )
+
+RULES = tuple(map(of_reals, _RULES))
 
 
 def stability(program: Program, *, limit: int = MAX_REWRITES, fired: Fired | None = None) -> Program:
