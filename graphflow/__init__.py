@@ -206,12 +206,15 @@ from graphflow.types import (
 
 __version__ = "0.1.0"
 
-_LAZY = ("viz",)  # what needs networkx is imported when it is first used
+# What only those who look into programs need is imported when it is first used: modules, and names with their modules.
+_LAZY = {"viz": "viz", "Profile": "profiler:Profile", "profile": "profiler:profile"}
 
 
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
-        return import_module(f"graphflow.{name}")
+        module, _, member = _LAZY[name].partition(":")
+        found = import_module(f"graphflow.{module}")
+        return getattr(found, member) if member else found
     raise AttributeError(f"module 'graphflow' has no attribute {name!r}")
 
 
@@ -221,6 +224,7 @@ __all__ = [
     "InteractiveSession",
     "Operation",
     "Options",
+    "Profile",
     "Session",
     "Tensor",
     "TensorType",
@@ -347,6 +351,7 @@ __all__ = [
     "pad",
     "placeholder",
     "pow",
+    "profile",
     "py_function",
     "random",
     "range",

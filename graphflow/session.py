@@ -68,12 +68,18 @@ class Session:
 
     # --- running -----------------------------------------------------------------------------------------------------------
 
-    def run(self, fetches: Any, feed_dict: Mapping[Any, Any] | None = None) -> Any:
+    def run(self, fetches: Any, feed_dict: Mapping[Any, Any] | None = None, *, profile: bool = False) -> Any:
         """The values of `fetches`: a tensor, a variable, an operation (None), or any nesting of them in lists, tuples, dicts.
 
         `feed_dict` maps placeholders, or any other tensors, to values. Updates of variables are committed at the end, all or
         none. Numbers come back as NumPy scalars, the rest as arrays of their own.
+
+        With `profile`, the pair of that and the `Profile` of the run; `gf.profile()` measures many runs.
         """
+        if profile:
+            with import_module("graphflow.profiler").profile() as found:
+                values = self.run(fetches, feed_dict)
+            return values, found
         self._check_open()
         key = quick_key(fetches, feed_dict)
         plan, _ = self._quick.get(key, _NOTHING)

@@ -35,10 +35,8 @@ class FusionGroup:
     @property
     def name(self) -> str:
         """Named after its ops: `add_exp_3`."""
-        ops: list[str] = []
-        for node in self.members:
-            if node.op.name not in ops and node.op.name not in ("reshape", "broadcast_to", "constant"):
-                ops.append(node.op.name)
+        every = list(dict.fromkeys(node.op.name for node in self.members))
+        ops = [name for name in every if name not in ("reshape", "broadcast_to", "constant")] or every
         shown = ops if len(ops) <= 4 else [*ops[:2], *ops[-2:]]
         return "_".join([*shown, str(self.number)])
 

@@ -15,7 +15,7 @@ from graphflow.ir.graph import Graph
 from graphflow.ir.op import Access
 from graphflow.ir.program import Program, bodies_of, toposort
 from graphflow.ir.tensor import Constraint, Node, Tensor
-from graphflow.runtime import native
+from graphflow.runtime import native, timing
 from graphflow.runtime.binding import Binding, Context
 from graphflow.runtime.launch import NOWHERE, Call, Launch, LaunchProgram, Slot
 from graphflow.types import AnySize, Dim, Size, evaluate
@@ -48,7 +48,8 @@ class Executable:
         self.updated = tuple((v.attrs["handle"], tuple(evaluate(d, {}) for d in v.shape)) for v, _ in built.updates)
         self.constraints = constraints_of(built)
         self.bindings: dict[tuple[tuple[int, ...], ...], Binding] = {}
-        self._lock = threading.Lock()
+        self.lock = threading.Lock()
+        timing.register(self)
 
     @property
     def stages(self) -> Any:
@@ -108,10 +109,10 @@ class Executable:
         """The launch program for feeds of these shapes; remembered."""
         found = self.bindings.get(shapes)
         if found is None:
-            with self._lock:
+            with self.lock:
                 found = self.bindings.get(shapes)
                 if found is None:
-                    found = Binding(self, shapes)
+                    found = timing.bind(self, shapes)
                     while len(self.bindings) >= REMEMBERED_BINDINGS:
                         self.bindings.pop(next(iter(self.bindings)))
                     self.bindings[shapes] = found

@@ -1,4 +1,4 @@
-# kernel 0 0 (map): group 0, 4*x.0 units of parallel work
+# kernel 0 broadcast_to_0 (map): group 0, 4*x.0 units of parallel work
 #   output: broadcast_to  float32[x.0, 4]
 from numpy import float32
 
