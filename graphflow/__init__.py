@@ -17,6 +17,7 @@ from typing import Any
 from graphflow import errors, integrate, nn, optimize, random, train
 from graphflow.autodiff import gradients, jvp
 from graphflow.codegen import cache
+from graphflow.eager import ForwardAccumulator, GradientTape, eager, enable_eager, executing_eagerly, no_gradient
 from graphflow.ir.graph import Graph, control_dependencies, get_default_graph, name_scope, reset_default_graph
 from graphflow.ir.op import constant, convert_to_tensor
 from graphflow.ir.tensor import Tensor
@@ -220,6 +221,8 @@ def __getattr__(name: str) -> Any:
 
 __all__ = [
     "DType",
+    "ForwardAccumulator",
+    "GradientTape",
     "Graph",
     "InteractiveSession",
     "Operation",
@@ -272,13 +275,16 @@ __all__ = [
     "custom_gradient",
     "digamma",
     "divide",
+    "eager",
     "einsum",
+    "enable_eager",
     "ensure_shape",
     "equal",
     "erf",
     "erfc",
     "erfinv",
     "errors",
+    "executing_eagerly",
     "exp",
     "exp2",
     "expand_dims",
@@ -340,6 +346,7 @@ __all__ = [
     "name_scope",
     "negative",
     "nn",
+    "no_gradient",
     "norm",
     "not_equal",
     "numpy_function",

@@ -26,7 +26,7 @@ LAYERS = (
     ("runtime",),
     ("capture", "compiler", "link", "stages"),
     ("session", "feeds", "fetches"),
-    ("viz", "profiler", "train", "nn", "random", "testing", "integrate", "optimize"),
+    ("viz", "eager", "profiler", "train", "nn", "random", "testing", "integrate", "optimize"),
     ("__init__",),
 )
 LEVEL = {name: level for level, row in enumerate(LAYERS) for name in row}

@@ -9,6 +9,7 @@ multiplies by a local derivative is evaluated as `where(guard, rule, 0)`. Guards
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -63,7 +64,7 @@ def backward(nodes: Iterable[Node], seeds: Mapping[Tensor, Tensor], sources: Seq
     wanted = {tensor for node in order for tensor in node.outputs} | set(sources)
     found: dict[Tensor, list[Guarded]] = {tensor: [(seed, None)] for tensor, seed in seeds.items()}
     for node in reversed(order):
-        with derived_from(node, gradient=True):
+        with derived_from(node, gradient=True) if isinstance(node, Node) else nullcontext():
             totals = [accumulate(found.get(output, ())) for output in node.outputs]
             for output, total in zip(node.outputs, totals, strict=True):
                 if total is not None:

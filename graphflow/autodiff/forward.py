@@ -8,6 +8,7 @@ loop carries the tangents beside the values, a branch returns them beside its re
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import pairwise
 from typing import Any
 
@@ -16,7 +17,7 @@ from graphflow.autodiff.gradients import convert_weight, nodes_between, require_
 from graphflow.autodiff.gradients import flatten as leaves_of
 from graphflow.autodiff.substitute import zeros
 from graphflow.errors import GradientError
-from graphflow.ir.graph import derived_from, name_scope
+from graphflow.ir.graph import changed_state, derived_from, name_scope
 from graphflow.ir.program import Program, rebuild, toposort
 from graphflow.ir.tensor import Node, Tensor
 from graphflow.ops.arithmetic import add
@@ -83,12 +84,24 @@ def forward(nodes: Iterable[Node], values: Mapping[Tensor, Tensor], tangents: Ta
     return known, flowing
 
 
-def transposed(node: Node, directions: Sequence[Tensor | None]) -> list[Tensor | None]:
-    """The tangents of a node's results: the derivative of its gradient rule by the cotangents of its results."""
+Between = Callable[[Sequence[Tensor], Sequence[Tensor]], list[Node]]
+
+
+def transposed(
+    node: Node,
+    directions: Sequence[Tensor | None],
+    following: Callable[[Sequence[Tensor]], AbstractContextManager[Between]] = lambda given: nullcontext(nodes_between),
+) -> list[Tensor | None]:
+    """The tangents of a node's results: the derivative of its gradient rule by the cotangents of its results.
+
+    `following(cotangents)` is a context in which the rule is applied; it gives the function that finds the nodes between.
+    """
     sources = list(dict.fromkeys(t for t, d in zip(node.inputs, directions, strict=True) if d is not None))
     of_source = {t: d for t, d in zip(node.inputs, directions, strict=True) if d is not None}
-    seeds = {t: identity(zeros(t.type)) for t in node.outputs if t.dtype.is_differentiable}
-    pulled = backward([node], seeds, sources)
+    with changed_state(eager=False) if isinstance(node, Node) else nullcontext():
+        seeds = {t: identity(zeros(t.type)) for t in node.outputs if t.dtype.is_differentiable}
+    with following(list(seeds.values())) as between:
+        pulled = backward([node], seeds, sources)
     reached: Tangents = {}  # two operands may have one cotangent
     for source, cotangent in zip(sources, pulled, strict=True):
         if cotangent is not None:
@@ -98,7 +111,7 @@ def transposed(node: Node, directions: Sequence[Tensor | None]) -> list[Tensor |
     if not reached:
         return results
     given = list(seeds.values())
-    totals = backward(nodes_between(given, list(reached)), reached, given)
+    totals = backward(between(given, list(reached)), reached, given)
     for output, total in zip(seeds, totals, strict=True):
         results[output.index] = total
     return results

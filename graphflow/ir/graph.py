@@ -6,7 +6,7 @@ import itertools
 import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,9 @@ class Graph:
 
     A graph is finalized by `finalize()`: adding a node afterwards is a GraphError that names both lines.
     """
+
+    takes_values = False  # may its nodes read eager tensors that are no constants?
+    temporary = False  # may its nodes be used in another graph?
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
@@ -75,7 +78,7 @@ class Graph:
         """`name` within the current scope, with `_1`, `_2`, ... where it is taken."""
         if not _NAME.match(name):
             raise GraphError(f"not a name: {name[:50]!r}", rule="A name has 1 to 10,000 printable characters.")
-        full = "/".join([*_state().scopes, name])
+        full = "/".join([*state().scopes, name])
         with self._lock:
             count = self._used.get(full)
             if count is None:
@@ -99,8 +102,8 @@ class Graph:
         name: str | None = None,
     ) -> Node:
         """The new node for an application of `op`."""
-        state = _state()
-        location = state.location or user_location()
+        now = state()
+        location = now.location or user_location()
         if self._finalized is not None:
             raise GraphError(
                 f"cannot add {op.name} at {location}: the graph was finalized at {self._finalized}",
@@ -116,9 +119,9 @@ class Graph:
             location,
             next(_node_numbers),
             self,
-            state.control,
+            now.control,
             constraints,
-            state.twin,
+            now.twin,
         )
         with self._lock:
             self._nodes[node.name] = node
@@ -162,11 +165,35 @@ class ScratchGraph(Graph):
         constraints: tuple[Constraint, ...] = (),
         name: str | None = None,
     ) -> Node:
-        state = _state()
-        location = state.location or user_location()
+        now = state()
+        location = now.location or user_location()
         return Node(
-            op, inputs, attributes, types, name or op.name, location, next(_node_numbers), self, (), constraints, state.twin
+            op, inputs, attributes, types, name or op.name, location, next(_node_numbers), self, (), constraints, now.twin
         )
+
+
+class BodyGraph(Graph):
+    """Where eager mode builds the bodies of loops and branches, and their derivatives."""
+
+    takes_values = temporary = True
+
+
+class TracedGraph(Graph):
+    """The graph of a function that is being traced: it reads eager tensors, and variables as they will be when it runs."""
+
+    takes_values = True
+
+    def read(self, variable: Any) -> Tensor:
+        """The value that an eager variable will have at this point of a run."""
+        raise NotImplementedError
+
+    def write(self, variable: Any, value: Tensor) -> Tensor:
+        """The value, which the variable has from this point of a run on."""
+        raise NotImplementedError
+
+    def lifted(self, value: Tensor) -> Any:
+        """The value of a tensor that depends on nothing a run decides, as an eager tensor: what a variable starts with."""
+        raise NotImplementedError
 
 
 UNKNOWN_LANES = 1024  # taken for a number of lanes that only a run knows
@@ -185,6 +212,9 @@ class _State:
     counter: Callable[[], Tensor] | None = None  # what random ops count by, in the body of a loop
     body: str | None = None  # what kind of body is being built, if one is
     lanes: int = 1  # how often what is built is there at once: in the bodies of loops whose steps stand side by side
+    eager: bool = False  # does an op on constants, or on nothing, run at once?
+    detached: bool = False  # does no gradient flow through what is built?
+    recorders: tuple[Any, ...] = ()  # the tapes and accumulators that are shown what runs (see `ir.eager`)
 
 
 _local = threading.local()
@@ -192,13 +222,18 @@ _global_graph = Graph()
 _EMPTY = _State()
 
 
-def _state() -> _State:
+def state() -> _State:
     return getattr(_local, "state", _EMPTY)
+
+
+def change_state(**changes: Any) -> None:
+    """Let this thread build with something else from now on."""
+    _local.state = replace(state(), **changes)
 
 
 @contextmanager
 def changed_state(**changes: Any) -> Iterator[None]:
-    before = _state()
+    before = state()
     _local.state = replace(before, **changes)
     try:
         yield
@@ -208,8 +243,8 @@ def changed_state(**changes: Any) -> Iterator[None]:
 
 def get_default_graph() -> Graph:
     """The graph that new nodes go to in this thread."""
-    state = _state()
-    return state.scratch or state.graph or _global_graph
+    now = state()
+    return now.scratch or now.graph or _global_graph
 
 
 def reset_default_graph() -> None:
@@ -220,16 +255,28 @@ def reset_default_graph() -> None:
 
 @contextmanager
 def _default_graph(graph: Graph) -> Iterator[Graph]:
-    with changed_state(graph=graph, scopes=(), control=()):
+    with changed_state(graph=graph, scopes=(), control=(), eager=False):
         yield graph
 
 
-@contextmanager
-def name_scope(name: str) -> Iterator[str]:
-    """Names built inside begin with `name/`; the scope's own name is made unique."""
-    full = get_default_graph().unique_name(name)
-    with changed_state(scopes=tuple(full.split("/"))):
-        yield full + "/"
+class name_scope:  # a context manager, called like a function
+    """Names built inside begin with `name/`; the scope's own name is made unique. Nothing is named in eager mode."""
+
+    __slots__ = ("_before", "_name")
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> str:
+        before = self._before = state()
+        if before.eager and before.body is None:
+            return self._name + "/"
+        full = get_default_graph().unique_name(self._name)
+        _local.state = replace(before, scopes=tuple(full.split("/")))
+        return full + "/"
+
+    def __exit__(self, *exc: object) -> None:
+        _local.state = self._before
 
 
 @contextmanager
@@ -241,14 +288,14 @@ def control_dependencies(dependencies: Sequence[Any]) -> Iterator[None]:
         if not isinstance(node, Node):
             raise GraphError(f"control_dependencies takes tensors and operations, not {item!r}")
         nodes.append(node)
-    with changed_state(control=(*_state().control, *nodes)):
+    with changed_state(control=(*state().control, *nodes)):
         yield
 
 
 @contextmanager
 def derived_from(node: Node, *, gradient: bool = False) -> Iterator[None]:
     """Nodes built inside carry the line of `node`; gradient nodes also remember it as their forward twin."""
-    with changed_state(location=node.location, twin=node if gradient else _state().twin):
+    with changed_state(location=node.location, twin=node if gradient else state().twin):
         yield
 
 
@@ -256,28 +303,47 @@ def derived_from(node: Node, *, gradient: bool = False) -> Iterator[None]:
 def scratch() -> Iterator[ScratchGraph]:
     """Nodes built inside belong to a pass: they are kept only by the program that refers to them."""
     graph = ScratchGraph()
-    with changed_state(scratch=graph, control=(), scopes=()):
+    with changed_state(scratch=graph, control=(), scopes=(), eager=False, recorders=()):
         yield graph
+
+
+def is_eager() -> bool:
+    """Does this thread run ops at once, where no operand is symbolic, rather than build a graph?"""
+    return state().eager
+
+
+def traced_graph() -> TracedGraph | None:
+    """The graph of the function that this thread is tracing, if it does."""
+    now = state()
+    return now.graph if isinstance(now.graph, TracedGraph) and not now.eager else None
+
+
+def for_bodies() -> AbstractContextManager[Any]:
+    """A context in which the bodies of loops and branches are built: in eager mode in a graph of their own, else where we are."""
+    now = state()
+    if not now.eager or isinstance(now.graph, BodyGraph):
+        return nullcontext()
+    return changed_state(graph=BodyGraph())
 
 
 def current_control() -> tuple[Node, ...]:
     """The control dependencies in force in this thread."""
-    return _state().control
+    return state().control
 
 
 def current_counter() -> Callable[[], Tensor] | None:
     """What random ops count by where a body of a loop is built; None outside."""
-    return _state().counter
+    return state().counter
 
 
 def current_body() -> str | None:
     """What kind of body is being built: that of a loop, a branch; None outside."""
-    return _state().body
+    return state().body
 
 
 def current_lanes() -> int:
     """How often what is built is there at once; a guess where only a run knows."""
-    return _state().lanes
+    return state().lanes
 
 
 @contextmanager
@@ -289,7 +355,7 @@ def in_each_lane(lanes: Any) -> Iterator[None]:
 
 def building_scratch() -> ScratchGraph | None:
     """The pass's graph, while a pass builds."""
-    return _state().scratch
+    return state().scratch
 
 
 def next_node_number() -> int:

@@ -14,10 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from graphflow.errors import DTypeError, GraphError, GraphflowError, TypeRuleError
-from graphflow.ir.graph import Graph, building_scratch, get_default_graph, next_node_number
+from graphflow.errors import DTypeError, GraphError, GraphflowError, ModeError, TypeRuleError
+from graphflow.ir.eager import EagerTensor, adopt, as_eager, execute, is_value, source_node
+from graphflow.ir.graph import Graph, building_scratch, get_default_graph, state
 from graphflow.ir.location import user_location
-from graphflow.ir.tensor import Attrs, Constraint, Literal, Node, Tensor
+from graphflow.ir.program import attribute_dims
+from graphflow.ir.tensor import _OPERATORS, Attrs, Constraint, Literal, Node, Tensor
 from graphflow.types import (
     AnySize,
     DType,
@@ -93,6 +95,10 @@ class Op:
         self.effect = effect  # does it more than compute its result? Then it is neither folded nor recomputed
         self.linear = linear  # its local derivatives are finite constants, so a cotangent of 0 stays 0
         self.repeats = repeats  # may it read an element of an operand several times?
+        self.by_dtype = access is Access.ELEMENTWISE  # do the dtypes alone say how it runs on eager tensors?
+        self.silent = access is Access.MOVEMENT  # does its reference compute nothing that NumPy warns of?
+        self.takes_sizes = access is Access.CONTROL  # is its reference given the sizes that symbols stand for?
+        self.plans: dict[Any, Any] = {}  # how it runs on eager tensors, by their types (see `ir.eager`)
         self.guards: tuple[Callable[..., Tensor] | None, ...] | None = None
         self.guards_last = False
         self.vjps: tuple[VJP | None, ...] | None = None
@@ -149,9 +155,36 @@ class Op:
     # --- use ----------------------------------------------------------------------------------------------------------
 
     def __call__(self, *operands: Any, name: str | None = None, **attributes: Any) -> Any:
+        now = state()
+        if now.eager and now.body is None:  # the short way, for what needs no conversion
+            for operand in operands:
+                if type(operand) is not EagerTensor:
+                    ready = self._adopted(operands)
+                    break
+            else:
+                ready = operands
+            if ready:
+                return execute(self, ready, attributes)
+        self.check_count(operands)
+        return apply(self, convert_operands(self, operands), bind_attributes(self, attributes), name)
+
+    def check_count(self, operands: Sequence[Any]) -> None:
+        """TypeError for another number of operands than the op takes."""
         if not self.variadic and len(operands) != len(self.operands):
             raise TypeError(f"{self.name}{self.__signature__} takes {len(self.operands)} operands, not {len(operands)}")
-        return apply(self, convert_operands(self, operands), bind_attributes(self, attributes), name)
+
+    def _adopted(self, operands: Sequence[Any]) -> tuple[EagerTensor, ...] | None:
+        """Eager tensors, variables and Python numbers as eager tensors; None where the general rule must say what they are."""
+        found: list[Any] = [as_tensor_or_none(x) if type(x) is not float and type(x) is not int else None for x in operands]
+        dtype = next((t.dtype for t in found if t is not None), None)
+        if dtype is None or len(self.common) != len(self.operands):
+            return None
+        for k, operand in enumerate(operands):
+            if found[k] is None:
+                found[k] = adopt(operand, dtype)
+            if type(found[k]) is not EagerTensor:
+                return None
+        return tuple(found)
 
     def infer(
         self, types: tuple[TensorType, ...], attributes: Mapping[str, Any], operands: Sequence[Any] = ()
@@ -219,10 +252,21 @@ def hashable(value: Any) -> Any:
 
 def apply(op: Op, operands: tuple[Tensor, ...], attributes: Attrs, name: str | None = None) -> Any:
     """The result of `op` on tensors: a new node's output, or its outputs where there are several."""
+    if runs_now(operands, attributes):
+        return execute(op, tuple(map(as_eager, operands)), dict(attributes))
     graph = graph_of(op, operands)
+    if state().detached and op.differentiable and graph is not building_scratch():
+        operands = tuple(_OPERATORS["detached"](t) if t.dtype.is_differentiable and t.op is not CONSTANT else t for t in operands)
     types, constraints = op.infer(tuple(t.type for t in operands), dict(attributes), operands)
     node = graph.add(op, operands, attributes, types, constraints, name)
     return node.output if len(types) == 1 else node.outputs
+
+
+def runs_now(operands: Sequence[Tensor], attributes: Attrs) -> bool:
+    """Is every operand, and every size among the attributes, known, and are we not building a graph of constants?"""
+    if building_scratch() is not None or not all(isinstance(t, EagerTensor) or t.op is CONSTANT for t in operands):
+        return False
+    return (state().eager or any(map(is_value, operands))) and not any(attribute_dims(value) for _, value in attributes)
 
 
 def graph_of(op: Op, operands: Sequence[Tensor]) -> Graph:
@@ -232,7 +276,15 @@ def graph_of(op: Op, operands: Sequence[Tensor]) -> Graph:
         return pass_graph
     found: Graph | None = None
     for tensor in operands:
-        if tensor.graph is None or tensor.graph is found:
+        if is_value(tensor) and not get_default_graph().takes_values:
+            symbolic = next((t for t in operands if not isinstance(t, EagerTensor)), tensor)
+            raise ModeError(
+                f"{op.name} of a symbolic and an eager tensor",
+                operands={"symbolic": symbolic, "eager": tensor},
+                rule="Feed the value through a placeholder, make it a constant with gf.constant(x.numpy()), or run both in a "
+                "gf.function.",
+            )
+        if tensor.graph is None or tensor.graph is found or tensor.graph.temporary:
             continue
         if found is not None:
             raise GraphError(
@@ -250,14 +302,15 @@ def graph_of(op: Op, operands: Sequence[Tensor]) -> Graph:
 def constant_node(array: np.ndarray, dtype: DType, name: str = "constant") -> Tensor:
     """The tensor of a constant; it belongs to every graph."""
     assert CONSTANT is not None, "graphflow.ops declares the constant op"
-    attributes: Attrs = (("value", Literal(array)),)
-    from_pass = building_scratch() is not None
-    location = user_location() if not from_pass else _NOWHERE
-    node = Node(CONSTANT, (), attributes, (TensorType(array.shape, dtype),), name, location, next_node_number())
-    return node.output
+    tensor = EagerTensor(Literal(array).array, dtype, constant=True)
+    if not state().eager:
+        location = user_location() if building_scratch() is None else _NOWHERE
+        tensor._node = source_node(tensor, name, location)
+    return tensor
 
 
 CONSTANT: Op | None = None  # set by graphflow.ops.source
+VALUE: Op | None = None  # likewise: an eager tensor that is no constant, in what is being traced
 _NOWHERE = user_location()
 
 _converters: list[tuple[type, Callable[[Any], Tensor]]] = []
@@ -312,14 +365,10 @@ def _contains_tensor(value: Any) -> bool:
 
 
 def _operators_stack(value: Any) -> Tensor:
-    from graphflow.ir.tensor import _OPERATORS
-
     return _OPERATORS["stack"](value)
 
 
 def _size_tensor(value: Size) -> Tensor:
-    from graphflow.ir.tensor import _OPERATORS
-
     return _OPERATORS["size_value"](value)
 
 

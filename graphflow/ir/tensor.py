@@ -41,8 +41,9 @@ class Literal:
     __slots__ = ("_digest", "array")
 
     def __init__(self, array: np.ndarray) -> None:
-        array = np.array(array, order="C", copy=True)
-        array.setflags(write=False)
+        if array.flags.writeable or not array.flags.c_contiguous or array.base is not None:
+            array = np.array(array, order="C", copy=True)
+            array.setflags(write=False)
         self.array = array
         self._digest: bytes | None = None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from graphflow.ir.tensor import set_operators
-from graphflow.ops import array, control, convolution, indexing, linalg, math, movement, nn, pooling, random, source, state
+from graphflow.ops import array, control, convolution, indexing, linalg, logic, math, movement, nn, pooling, random, source, state
 
 set_operators(
     {
@@ -30,6 +30,7 @@ set_operators(
         "getitem": indexing.getitem,
         "transpose": movement.transpose,
         "stack": array.stack,
+        "detached": logic.stop_gradient,
         "size_value": lambda size: source.size_value(size=size),
     }
 )

@@ -15,8 +15,18 @@ from typing import Any
 import numpy as np
 
 from graphflow.errors import DTypeError, ShapeError, TypeRuleError
+from graphflow.ir.eager import EagerTensor
 from graphflow.ir.evaluate import evaluate
-from graphflow.ir.graph import changed_state, get_default_graph, in_each_lane, name_scope, next_node_number
+from graphflow.ir.graph import (
+    changed_state,
+    current_body,
+    for_bodies,
+    get_default_graph,
+    in_each_lane,
+    is_eager,
+    name_scope,
+    next_node_number,
+)
 from graphflow.ir.op import Access, as_tensor_or_none, bind_attributes, convert_to_tensor
 from graphflow.ir.program import Program, rebuild, toposort
 from graphflow.ir.tensor import Node, Tensor
@@ -297,7 +307,7 @@ def scan(
         raise ShapeError(f"scan: a length of {length}, and elems of {rows} rows", operands={"elems": stacks[0]})
     if isinstance(rows, int) and rows < 0:
         raise ShapeError(f"scan: a length of {rows}")
-    with name_scope(name or "scan"):
+    with name_scope(name or "scan"), for_bodies():
         index = make_parameter(TensorType((), int64), "index")
         state = [parameter_like(t, name="state") for t in initial]
         row = [parameter_like(t, t.shape[1:], "row") for t in stacks]
@@ -347,7 +357,7 @@ def map_fn(fn: Callable[[Any], Any], elems: Any, name: str | None = None) -> Any
     if not stacks:
         raise ShapeError("map_fn: no elems")
     rows = _rows(stacks, "map_fn")
-    with name_scope(name or "map_fn"):
+    with name_scope(name or "map_fn"), for_bodies():
         index = make_parameter(TensorType((), int64), "index")
         row = [parameter_like(t, t.shape[1:], "row") for t in stacks]
         with body_of("the body of a loop", index), in_each_lane(rows):
@@ -383,7 +393,9 @@ def while_loop(
         raise DTypeError(f"while_loop: maximum_iterations={length!r}", rule="It is a whole number, or a size of a tensor.")
     if isinstance(length, int | np.integer):
         length = max(0, int(length))
-    with name_scope(name or "while"):
+    if runs_now(initial):
+        return _repeated(cond, body, loop_vars, initial, length)
+    with name_scope(name or "while"), for_bodies():
         index = make_parameter(TensorType((), int64), "index")
         state = [parameter_like(t, name="state") for t in initial]
         variables = pack(loop_vars, state)
@@ -400,6 +412,24 @@ def while_loop(
         condition = close([go], [own_index, *own_state], captured, "condition")
         results = build_loop(inner, captured, initial, (), length=length, condition=condition)
     return pack(loop_vars, results[: len(initial)])
+
+
+def runs_now(operands: Sequence[Tensor]) -> bool:
+    """Does control flow steered by `operands` happen at once: in eager mode, outside of what is being traced?"""
+    return is_eager() and current_body() is None and all(isinstance(t, EagerTensor) for t in operands)
+
+
+def _repeated(cond: Callable[..., Any], body: Callable[..., Any], loop_vars: Any, initial: list[Tensor], length: Any) -> Any:
+    """The values of `loop_vars` after the steps, each of which runs at once."""
+    types = [t.type for t in initial]
+    values, step = initial, 0
+    while length is None or step < length:
+        variables = pack(loop_vars, values)
+        if not _truth(_call(cond, variables), "while_loop: the condition"):
+            break
+        values = returned(_call(body, variables), loop_vars, types, values, "while_loop: what the body returns")
+        step += 1
+    return pack(loop_vars, values)
 
 
 def _call(function: Callable[..., Any], variables: Any) -> Any:
@@ -485,11 +515,15 @@ def case(
 
 
 def _branch(number: Tensor, functions: Sequence[Callable[[], Any]], name: str, labels: Sequence[str] = ()) -> Any:
+    if runs_now([number]):
+        index = int(number.numpy())
+        value = functions[index if 0 <= index < len(functions) else -1]()
+        return pack(value, tensors_of(value, name))
     captured: dict[Tensor, Tensor] = {}
     bodies = []
     wanted: Any = None
     first: list[Tensor] = []
-    with name_scope(name):
+    with name_scope(name), for_bodies():
         for k, function in enumerate(functions):
             label = labels[k] if labels else f"branch {k}"
             with body_of("a branch") as inside:

@@ -16,7 +16,7 @@ import numpy as np
 
 from graphflow.errors import DTypeError, ShapeError
 from graphflow.ir import scalar as s
-from graphflow.ir.graph import current_counter, get_default_graph, name_scope
+from graphflow.ir.graph import current_counter, get_default_graph, is_eager, name_scope
 from graphflow.ir.op import Access, constant
 from graphflow.ir.tensor import Tensor
 from graphflow.ops.arithmetic import minimum
@@ -24,7 +24,7 @@ from graphflow.ops.declare import op
 from graphflow.ops.elementary import cos, erfinv, log, sqrt
 from graphflow.ops.logic import bitwise_xor, cast, left_shift, right_shift
 from graphflow.ops.shapes import shape_tuple
-from graphflow.ops.source import counter_of_graph, run_counter_tensor
+from graphflow.ops.source import counter_of_graph, restart_draws, run_counter_tensor
 from graphflow.types import AnySize, DType, Shape, TensorType, as_dtype, float32, float64, int64, uint32, uint64
 
 # --- bits --------------------------------------------------------------------------------------------------------------
@@ -288,3 +288,5 @@ def set_seed(seed: int) -> None:
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
         raise DTypeError(f"seed {seed!r} is no whole number")
     get_default_graph().seed = int(seed)
+    if is_eager():
+        restart_draws()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,8 @@ import numpy as np
 from graphflow.errors import ShapeError
 from graphflow.ir import op as op_module
 from graphflow.ir import scalar as s
-from graphflow.ir.graph import current_counter, get_default_graph
+from graphflow.ir.eager import EagerTensor
+from graphflow.ir.graph import current_counter, get_default_graph, is_eager
 from graphflow.ir.op import Access, apply, bind_attributes
 from graphflow.ir.tensor import Literal, Tensor
 from graphflow.ops.declare import check_size, op
@@ -24,6 +26,15 @@ def constant(*, value: Literal) -> TensorType:
 
 
 op_module.CONSTANT = constant
+
+
+@op(access=Access.SOURCE, reference=None, differentiable=False)
+def value(*, value: Tensor) -> TensorType:
+    """An eager tensor that a function or the body of a loop reads while it is traced."""
+    return value.type
+
+
+op_module.VALUE = value
 
 
 @op(access=Access.SOURCE, reference=None, differentiable=False)
@@ -94,6 +105,15 @@ def make_placeholder(dtype: Any, shape: Sequence[int | str | AnySize | None] | N
     return tensor
 
 
+_draws = itertools.count()  # of random numbers in eager mode, by all threads
+
+
+def restart_draws() -> None:
+    """Let eager random ops draw as they did at the start of the process."""
+    global _draws
+    _draws = itertools.count()
+
+
 def run_counter_tensor() -> Tensor:
     """The run counter of the default graph, one node for all random ops; in the body of a loop, one that differs by the step."""
     counter = current_counter()
@@ -103,7 +123,9 @@ def run_counter_tensor() -> Tensor:
 
 
 def counter_of_graph() -> Tensor:
-    """The run counter of the default graph, in the body of a loop too."""
+    """The run counter of the default graph, in the body of a loop too; in eager mode the number of earlier draws."""
+    if is_eager():
+        return EagerTensor(np.asarray(next(_draws) % 2**32, np.uint32), uint32)
     graph = get_default_graph()
     found = getattr(graph, "_run_counter", None)
     if found is None:

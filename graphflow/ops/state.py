@@ -9,8 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from graphflow.errors import DTypeError, GraphError, ShapeError
-from graphflow.ir.graph import changed_state, control_dependencies, current_body, current_control, get_default_graph
+from graphflow.errors import DTypeError, GraphError, ModeError, ShapeError
+from graphflow.ir.eager import EagerTensor, as_eager
+from graphflow.ir.graph import (
+    changed_state,
+    control_dependencies,
+    current_body,
+    current_control,
+    get_default_graph,
+    is_eager,
+    state,
+    traced_graph,
+)
 from graphflow.ir.location import SourceLocation
 from graphflow.ir.op import Access, Op, apply, bind_attributes, convert_to_tensor, register_conversion
 from graphflow.ir.tensor import _OPERATORS, Node, Tensor
@@ -93,13 +103,16 @@ class Operation:
 
 
 class Variable:
-    """A tensor with state: its value belongs to a session and lives from run to run.
+    """A tensor with state. In a graph its value belongs to a session and lives from run to run; in eager mode it is its own.
 
-    `initial_value` is a tensor, an array, a number or a function of no arguments that gives one; it is computed when the
-    `initializer` runs. A variable can be used wherever a tensor can.
+    `initial_value` is a tensor, an array, a number or a function of no arguments that gives one; in a graph it is computed when
+    the `initializer` runs. A variable can be used wherever a tensor can.
     """
 
     __array_ufunc__ = None
+
+    def __new__(cls, *args: Any, **settings: Any) -> Variable:
+        return object.__new__(EagerVariable if cls is Variable and (is_eager() or traced_graph() is not None) else cls)
 
     def __init__(
         self,
@@ -194,6 +207,97 @@ class Variable:
         return self is other
 
 
+class EagerVariable(Variable):
+    """A variable of eager mode: it owns its value, and an assignment changes it at once."""
+
+    def __init__(
+        self,
+        initial_value: Any,
+        trainable: bool = True,
+        name: str | None = None,
+        dtype: Any = None,
+    ) -> None:
+        if callable(initial_value):
+            initial_value = initial_value()
+        start = convert_to_tensor(initial_value, dtype)
+        if not isinstance(start, EagerTensor) and start.op is not source.constant:
+            start = self._lifted(start)
+        self.trainable = bool(trainable)
+        self.type = start.type
+        self.graph = None  # type: ignore[assignment]
+        self._name = name or "Variable"
+        self.tensor = _held(as_eager(start))
+
+    def _lifted(self, start: Tensor) -> EagerTensor:
+        graph = traced_graph()
+        if graph is None:
+            raise ModeError("a symbolic initial value for an eager variable", operands={"initial_value": start})
+        return graph.lifted(start)
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def location(self) -> Any:
+        return None
+
+    @property
+    def value(self) -> Tensor:  # type: ignore[override]
+        return self.read_value()
+
+    @property
+    def initial_value(self) -> Tensor:  # type: ignore[override]
+        return self.read_value()
+
+    def read_value(self) -> Tensor:
+        """The value now; in a function that is being traced, the value when it will run."""
+        graph = traced_graph()
+        tensor = self.tensor if graph is None else graph.read(self)
+        for recorder in state().recorders:
+            recorder.read(self, tensor)
+        return tensor
+
+    def assign(self, value: Any, name: str | None = None) -> Tensor:
+        """The value, which the variable has from now on."""
+        return self._assigned(_value_for(assign, self, value))
+
+    def assign_add(self, delta: Any, name: str | None = None) -> Tensor:
+        """The sum of variable and `delta`, which the variable has from now on."""
+        with changed_state(recorders=()):
+            return self._assigned(self.read_value() + _value_for(assign_add, self, delta))
+
+    def assign_sub(self, delta: Any, name: str | None = None) -> Tensor:
+        """The variable less `delta`, which the variable has from now on."""
+        with changed_state(recorders=()):
+            return self._assigned(self.read_value() - _value_for(assign_sub, self, delta))
+
+    def _assigned(self, value: Tensor) -> Tensor:
+        graph = traced_graph()
+        if graph is not None:
+            return graph.write(self, value)
+        if not isinstance(value, EagerTensor) and value.op is not source.constant:
+            raise ModeError(
+                f"a symbolic value for the eager variable {self.name}",
+                operands={"value": value},
+                rule="Assign inside a gf.function, or run the value first.",
+            )
+        self.tensor = _held(as_eager(value))
+        return self.tensor
+
+    def eval(self, session: Any = None) -> Any:
+        """The value."""
+        return self.tensor.numpy()
+
+    def __repr__(self) -> str:
+        return f"<Variable {self.name}: {self.tensor!r}>"
+
+
+def _held(tensor: EagerTensor) -> EagerTensor:
+    """The same value as a tensor of its own, from which no gradient flows back to how it was computed."""
+    return EagerTensor(tensor.array, tensor.dtype)
+
+
 def _forward(method: str) -> Callable[..., Any]:
     def call(self: Variable, *args: Any) -> Any:
         return getattr(self.read_value(), method)(*args)
@@ -232,7 +336,8 @@ def control_free() -> Any:
     return changed_state(control=())
 
 
-def _update(kind: Op, variable: Variable, value: Any, name: str | None) -> Tensor:
+def _value_for(kind: Op, variable: Variable, value: Any) -> Tensor:
+    """The value of an update as a tensor of the variable's type."""
     body = current_body()
     if body is not None:
         raise GraphError(
@@ -242,7 +347,12 @@ def _update(kind: Op, variable: Variable, value: Any, name: str | None) -> Tenso
             "the result.",
         )
     tensor = convert_to_tensor(value) if hasattr(value, "dtype") else convert_to_tensor(value, variable.dtype)
-    return apply(kind, (tensor,), bind_attributes(kind, {"handle": variable}), name)
+    kind.infer((tensor.type,), {"handle": variable}, (tensor,))
+    return tensor
+
+
+def _update(kind: Op, variable: Variable, value: Any, name: str | None) -> Tensor:
+    return apply(kind, (_value_for(kind, variable, value),), bind_attributes(kind, {"handle": variable}), name)
 
 
 def assign_to(variable: Variable, value: Any, name: str | None = None) -> Tensor:
@@ -260,8 +370,10 @@ def assign_sub_from(variable: Variable, value: Any, name: str | None = None) -> 
     return variable.assign_sub(value, name)
 
 
-def group(*inputs: Any, name: str | None = None) -> Operation:
-    """One operation that runs all of `inputs`."""
+def group(*inputs: Any, name: str | None = None) -> Operation | None:
+    """One operation that runs all of `inputs`; None in eager mode, where they have run."""
+    if is_eager():
+        return None
     flat: list[Any] = []
     for item in inputs:
         flat.extend(item if isinstance(item, list | tuple) else [item])
@@ -271,7 +383,7 @@ def group(*inputs: Any, name: str | None = None) -> Operation:
         return Operation(graph.add(no_op, (), (), (), (), name or "group"))
 
 
-def variables_initializer(variables: Sequence[Variable], name: str = "init") -> Operation:
+def variables_initializer(variables: Sequence[Variable], name: str = "init") -> Operation | None:
     """The operation that gives each of `variables` its initial value."""
     return group(*(v.initializer for v in variables), name=name)
 
@@ -286,6 +398,6 @@ def trainable_variables() -> list[Variable]:
     return [v for v in get_default_graph().variables if v.trainable]
 
 
-def global_variables_initializer() -> Operation:
+def global_variables_initializer() -> Operation | None:
     """The operation that gives all variables of the default graph their initial values."""
     return variables_initializer(global_variables())

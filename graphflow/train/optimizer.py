@@ -12,7 +12,7 @@ from typing import Any
 
 from graphflow.autodiff import gradients
 from graphflow.errors import DTypeError, GradientError, OptionError, ShapeError
-from graphflow.ir.graph import Graph, get_default_graph
+from graphflow.ir.graph import Graph, changed_state, get_default_graph
 from graphflow.ir.op import convert_to_tensor
 from graphflow.ir.tensor import Tensor
 from graphflow.ops.math import cast
@@ -36,7 +36,7 @@ class Optimizer:
         var_list: Variable | Sequence[Variable] | None = None,
         global_step: Variable | None = None,
         name: str | None = None,
-    ) -> Operation:
+    ) -> Operation | None:
         """The operation that changes the variables so that `loss` falls: `compute_gradients`, then `apply_gradients`.
 
         `var_list` are the variables to change, by default the trainable ones that `loss` depends on. `global_step` is
@@ -79,8 +79,11 @@ class Optimizer:
         grads_and_vars: Iterable[GradientAndVariable],
         global_step: Variable | None = None,
         name: str | None = None,
-    ) -> Operation:
-        """The operation that updates each variable by its gradient; pairs whose gradient is None are left out."""
+    ) -> Operation | None:
+        """The operation that updates each variable by its gradient; pairs whose gradient is None are left out.
+
+        Eager variables are updated at once, and the result is None.
+        """
         pairs = [_checked_pair(pair, self.name) for pair in grads_and_vars]
         used = [(gradient, variable) for gradient, variable in pairs if gradient is not None]
         if not used:
@@ -178,7 +181,10 @@ def in_dtype(value: Any, dtype: DType) -> Any:
     return value if value.dtype == dtype else cast(value, dtype)
 
 
-def _building_in(graph: Graph) -> AbstractContextManager[Any]:
+def _building_in(graph: Graph | None) -> AbstractContextManager[Any]:
+    """A context that builds in `graph`; for eager variables, which have none, one that no tape sees."""
+    if graph is None:
+        return changed_state(recorders=())
     return nullcontext() if get_default_graph() is graph else graph.as_default()
 
 

@@ -1,0 +1,302 @@
+"""Eager tensors: values that are there at once; and `execute`, which runs an op on them.
+
+An op on eager tensors runs its NumPy reference, or native code where that is the faster one. What is known of an application
+before its values are (the type rule's answer, the attributes, whether 16-bit floats are to be widened) is kept in a `_Plan` for
+the next one of the same types. Recorders, which are tapes and accumulators, are shown what runs on tensors they watch.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from graphflow.errors import ModeError
+from graphflow.ir.graph import next_node_number, state
+from graphflow.ir.location import PACKAGE, SourceLocation
+from graphflow.ir.tensor import Attrs, Literal, Node, Tensor
+from graphflow.types import DType, TensorType
+
+if TYPE_CHECKING:
+    from graphflow.ir.op import Op
+
+REMEMBERED_PLANS = 4096  # applications of one op that are kept, by types and attributes; then all are forgotten
+_NOWHERE = SourceLocation("<eager>", 0)
+
+
+class EagerTensor(Tensor):
+    """A tensor whose value is there: a constant, or what an op computed in eager mode. The value never changes.
+
+    In a graph a constant is a constant; any other eager tensor is a value of this process, which only the functions and the
+    bodies of loops that are being traced take in.
+    """
+
+    __slots__ = ("_node", "array", "constant", "dtype")
+    _node: Node
+    __hash__ = object.__hash__
+    index = 0  # type: ignore[assignment]
+
+    def __init__(self, array: np.ndarray, dtype: DType, constant: bool = False) -> None:
+        self.array = array
+        self.dtype = dtype  # type: ignore[misc]
+        self.constant = constant
+
+    @property
+    def node(self) -> Node:  # type: ignore[override]
+        """What the tensor is in a graph: a node without operands, made when it is first asked for."""
+        try:
+            return self._node
+        except AttributeError:
+            self._node = node = source_node(self)
+            return node
+
+    @property
+    def type(self) -> TensorType:
+        return TensorType(self.array.shape, self.dtype)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.array.shape
+
+    @property
+    def rank(self) -> int:
+        return self.array.ndim
+
+    ndim = rank
+
+    def numpy(self) -> np.ndarray:
+        """The value as an array that cannot be written to; no copy."""
+        self.array.flags.writeable = False
+        return self.array
+
+    def eval(self, feed_dict: Any = None, session: Any = None) -> np.ndarray:
+        """The value."""
+        return self.numpy()
+
+    def __repr__(self) -> str:
+        return f"<Tensor {self.type}: {np.array2string(self.array, separator=', ', threshold=100)}>"
+
+    def __bool__(self) -> bool:
+        return bool(self.array)
+
+
+def source_node(tensor: EagerTensor, name: str | None = None, location: SourceLocation = _NOWHERE) -> Node:
+    """The node of an eager tensor: that of a constant, or of a value that is captured."""
+    from graphflow.ir import op as ops
+
+    kind = ops.CONSTANT if tensor.constant else ops.VALUE
+    assert kind is not None, "graphflow.ops declares the source ops"
+    attributes: Attrs = (("value", Literal(tensor.array) if tensor.constant else tensor),)
+    node = Node(kind, (), attributes, (tensor.type,), name or kind.name, location, next_node_number())
+    object.__setattr__(node, "outputs", (tensor,))
+    return node
+
+
+def is_value(tensor: Tensor) -> bool:
+    """Is it an eager tensor that is no constant?"""
+    return isinstance(tensor, EagerTensor) and not tensor.constant
+
+
+def as_eager(tensor: Tensor) -> EagerTensor:
+    """An eager tensor or a graph's constant as an eager tensor."""
+    return tensor if isinstance(tensor, EagerTensor) else EagerTensor(tensor.numpy(), tensor.dtype, constant=True)
+
+
+# --- recorders -----------------------------------------------------------------------------------------------------------
+
+
+class Recorder(Protocol):
+    """What is shown the applications of ops to tensors it watches."""
+
+    @property
+    def watched(self) -> Any:
+        """A set of tensors, or what else knows `isdisjoint`."""
+
+    def read(self, variable: Any, tensor: Tensor) -> None:
+        """Called when a variable is read, which has the value `tensor`."""
+
+    def record(self, application: Application) -> None:
+        """Called with each application that has an operand in `watched`."""
+
+
+class Application:
+    """An op that ran on eager tensors: what a node is in a graph, as far as gradients ask."""
+
+    __slots__ = ("_line", "attrs", "inputs", "op", "outputs")
+    graph = None
+    control = ()
+
+    def __init__(self, op: Op, inputs: tuple[Tensor, ...], attrs: Mapping[str, Any], outputs: tuple[EagerTensor, ...]) -> None:
+        self.op = op
+        self.inputs = inputs
+        self.attrs = attrs
+        self.outputs = outputs
+        frame = sys._getframe(1)
+        while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGE):
+            frame = frame.f_back
+        self._line = frame.f_code.co_filename, frame.f_lineno
+
+    @property
+    def output(self) -> EagerTensor:
+        return self.outputs[0]
+
+    @property
+    def types(self) -> tuple[TensorType, ...]:
+        return tuple(t.type for t in self.outputs)
+
+    @property
+    def type(self) -> TensorType:
+        return self.outputs[0].type
+
+    @property
+    def name(self) -> str:
+        return self.op.name
+
+    @property
+    def location(self) -> SourceLocation:
+        return SourceLocation(*self._line)
+
+    def __repr__(self) -> str:
+        return f"<{self.op.name} at {self.location}>"
+
+
+# --- running -------------------------------------------------------------------------------------------------------------
+
+Run = Callable[..., Any]
+_native: Callable[[Op, Sequence[EagerTensor], Mapping[str, Any]], Run | None] | None = None
+
+
+def set_native(choose: Callable[[Op, Sequence[EagerTensor], Mapping[str, Any]], Run | None]) -> None:
+    """Let `choose` give a function of arrays that runs native code for an application, or None where NumPy is to run it."""
+    global _native
+    _native = choose
+
+
+class _Plan:
+    """How applications of one op to operands of certain types run: a function of arrays, and what comes out."""
+
+    __slots__ = ("attrs", "dtype", "dtypes", "run")
+
+    def __init__(self, run: Run, attrs: Mapping[str, Any], dtypes: tuple[DType, ...]) -> None:
+        self.run = run
+        self.attrs = attrs
+        self.dtypes = dtypes
+        self.dtype = dtypes[0] if len(dtypes) == 1 else None  # that of the only result
+
+
+def execute(op: Op, operands: tuple[EagerTensor, ...], attributes: Mapping[str, Any]) -> Any:
+    """The results of `op` on eager tensors, computed now."""
+    if op.by_dtype and not attributes:
+        key: Any = tuple([t.dtype.name for t in operands])
+    else:
+        key = _key(op, operands, attributes)
+    plan = op.plans.get(key)
+    if plan is None:
+        plan = _planned(op, operands, attributes, key)
+    try:
+        found = plan.run(*[t.array for t in operands])
+    except ValueError:  # shapes that do not broadcast: the type rule says it better
+        op.infer(tuple(t.type for t in operands), plan.attrs, operands)
+        raise
+    outputs: tuple[EagerTensor, ...]
+    result: Any
+    if plan.dtype is not None:
+        result = EagerTensor(found if type(found) is np.ndarray else np.asarray(found), plan.dtype)
+        outputs = (result,)
+    else:
+        result = outputs = tuple([EagerTensor(np.asarray(x), d) for x, d in zip(found, plan.dtypes, strict=True)])
+    recorders = state().recorders
+    if recorders and op.differentiable:
+        _show(recorders, op, operands, plan.attrs, outputs)
+    return result
+
+
+def _show(
+    recorders: Sequence[Recorder], op: Op, operands: tuple[Tensor, ...], attrs: Mapping[str, Any], outputs: tuple[Any, ...]
+) -> None:
+    application = None
+    for recorder in recorders:
+        if not recorder.watched.isdisjoint(operands):
+            if application is None:
+                application = Application(op, operands, attrs, outputs)
+            recorder.record(application)
+
+
+def _key(op: Op, operands: Sequence[EagerTensor], attributes: Mapping[str, Any]) -> Any:
+    """What a plan is remembered by; None where an attribute is nothing to remember by."""
+    given = []
+    for name, value in attributes.items():
+        if not _is_plain(value):
+            return None
+        given.append((name, type(value), value))
+    types = [t.dtype.name if op.by_dtype else (t.dtype.name, t.array.shape) for t in operands]
+    return (*types, *given)
+
+
+_PLAIN = (int, bool, str, type(None), DType)
+
+
+def _is_plain(value: Any) -> bool:
+    """May a value be compared with another by `==`? Not floats: 0.0 equals -0.0; not programs: they are made anew each time."""
+    if type(value) is tuple or type(value) is list:
+        return type(value) is tuple and all(map(_is_plain, value))
+    return type(value) in _PLAIN
+
+
+def _planned(op: Op, operands: tuple[EagerTensor, ...], attributes: Mapping[str, Any], key: Any) -> _Plan:
+    """The plan of an application, after its type rule; errors are those of building it in a graph."""
+    from graphflow.ir.op import bind_attributes
+
+    op.check_count(operands)
+    attrs = dict(bind_attributes(op, attributes))
+    types, _ = op.infer(tuple(t.type for t in operands), attrs, operands)
+    if op.reference is None:
+        raise ModeError(f"{op.name} has no value in eager mode", operands=dict(enumerate(operands)))  # type: ignore[arg-type]
+    run = _native(op, operands, attrs) if _native is not None else None
+    plan = _Plan(run or _numpy(op, attrs, operands, types), attrs, tuple(t.dtype for t in types))
+    if key is not None:
+        if len(op.plans) >= REMEMBERED_PLANS:
+            op.plans.clear()
+        op.plans[key] = plan
+    return plan
+
+
+def _numpy(op: Op, attrs: Mapping[str, Any], operands: Sequence[EagerTensor], types: Sequence[TensorType]) -> Run:
+    """The op's reference as a function of arrays: silent about infinities and NaNs, 16-bit floats computed in float32."""
+    reference = op.reference
+    assert reference is not None
+    if op.takes_sizes:
+        attrs = {**attrs, "sizes": {}}
+    if any(d.compute != d for d in [*(t.dtype for t in operands), *(t.dtype for t in types)]):
+        dtypes = [t.dtype.numpy for t in types]
+        wide = [t.dtype.compute.numpy for t in operands]
+
+        def run(*arrays: np.ndarray) -> Any:
+            found = reference(*[x.astype(d, copy=False) for x, d in zip(arrays, wide, strict=True)], **attrs)
+            if len(dtypes) == 1:
+                return np.asarray(found).astype(dtypes[0], copy=False)
+            return tuple([np.asarray(x).astype(d, copy=False) for x, d in zip(found, dtypes, strict=True)])
+    elif attrs:
+
+        def run(*arrays: np.ndarray) -> Any:
+            return reference(*arrays, **attrs)
+    else:
+        run = reference
+    return run if op.silent else np.errstate(all="ignore")(run)
+
+
+# --- Python's numbers ------------------------------------------------------------------------------------------------------
+
+
+def adopt(value: Any, dtype: DType) -> EagerTensor | None:
+    """A Python number as a constant of `dtype`, where it fits; None where the general rule must say."""
+    kind = type(value)
+    if kind is float:
+        if dtype.is_differentiable:
+            return EagerTensor(np.asarray(value, dtype.numpy), dtype, constant=True)
+    elif kind is int:
+        if dtype.is_differentiable or (dtype.is_integer and dtype.min <= value <= dtype.max):
+            return EagerTensor(np.asarray(value, dtype.numpy), dtype, constant=True)
+    return None
