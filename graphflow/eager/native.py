@@ -31,7 +31,7 @@ def native_run(op: Op, operands: Sequence[EagerTensor], attrs: Mapping[str, Any]
     """A function of arrays that computes `op` as native code; None where its NumPy reference is to run."""
     if op.access is Access.CONTROL:
         return compiled(op, operands, attrs, [t.shape for t in operands])
-    if op.access is Access.OPAQUE and op.name not in LISTED and not getattr(op, "host", False):
+    if op.access is Access.OPAQUE and op.name not in LISTED and not op.host:
         return compiled(op, operands, attrs, [(None, *t.shape[1:]) if t.rank > 1 else t.shape for t in operands])
     if op.cost >= COSTLY and op.access is Access.MOVEMENT:
         return compiled(op, operands, attrs, [t.shape for t in operands])
