@@ -1,7 +1,27 @@
-"""Pictures of graphs: DOT text, SVG without any other program, and networkx graphs for analysis."""
+"""Graphs to look at: pictures for people and other tools at every stage, and the ledger of what the compiler did."""
 
 from graphflow.viz.dot import to_dot
-from graphflow.viz.networkx_graph import to_networkx
+from graphflow.viz.exchange import from_json, to_json, to_networkx
+from graphflow.viz.mermaid import to_mermaid
+from graphflow.viz.picture import Arrow, Band, Box, Picture
 from graphflow.viz.save import save
+from graphflow.viz.subject import Drawable, picture, stages_of
+from graphflow.viz.trace import TimedEvent, trace_text
 
-__all__ = ["save", "to_dot", "to_networkx"]
+__all__ = [
+    "Arrow",
+    "Band",
+    "Box",
+    "Drawable",
+    "Picture",
+    "TimedEvent",
+    "from_json",
+    "picture",
+    "save",
+    "stages_of",
+    "to_dot",
+    "to_json",
+    "to_mermaid",
+    "to_networkx",
+    "trace_text",
+]

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from graphflow.viz.picture import KINDS, Box, Group, Picture, picture
+from graphflow.viz.picture import KINDS, Box, Picture, shortened
+from graphflow.viz.subject import picture
+
+LINE_LIMIT = 200  # characters of a line in a box
+EDGES = {
+    "control": 'style=dashed, color="#999999"',
+    "update": 'style=dotted, color="#6a3d9a", constraint=false',
+    "body": 'style=dashed, color="#2b7f86"',
+}
+CLUSTERS = {"library": ("#b8b8c8", "#eeeef6"), "body": ("#8fc4c8", "#f2fafa")}  # line and fill; of kernels:
+KERNEL_CLUSTER = ("#c8c8c8", "#f6f6f6")
 
 
-def to_dot(fetches: Any, groups: Sequence[Group] | None = None, *, optimized: bool = True) -> str:
-    """The graph below `fetches` as DOT text.
+def to_dot(target: Any, stage: str | None = None, feeds: Mapping[Any, Any] | None = None) -> str:
+    """The graph as DOT text; the parameters are those of `picture`.
 
-    `fetches` is a tensor, a variable, an operation, a list of them, a Program or an Executable. By default the program is
-    shown as the passes leave it, with its fusion groups as clusters; `optimized=False` shows it as it was built. `groups`
-    replaces the fusion groups. Nodes of the forward part and of the gradient differ in colour.
+    Fusion groups, and the bodies of loops and branches, are clusters; the forward part and the gradient differ in colour.
     """
-    return dot_text(picture(fetches, groups, optimized=optimized))
+    return dot_text(picture(target, stage, feeds))
 
 
 def dot_text(drawn: Picture) -> str:
@@ -28,23 +36,22 @@ def dot_text(drawn: Picture) -> str:
         '  edge [color="#555555", arrowsize=0.7];',
     ]
     for index, band in enumerate(drawn.bands):
-        label = "\n".join(part for part in (band.name, band.remark) if part)
+        label = "\n".join(shortened(part, LINE_LIMIT) for part in (band.name, band.remark) if part)
         lines.append(f"  subgraph cluster_{index} {{")
+        line, fill = CLUSTERS.get(band.kind, KERNEL_CLUSTER)
         lines.append(
             f'    label="{escape(label)}"; labeljust=l; fontname="Helvetica"; fontsize=10; style="filled,rounded";'
-            f' color="{"#b8b8c8" if band.library else "#c8c8c8"}"; fillcolor="{"#eeeef6" if band.library else "#f6f6f6"}";'
+            f' color="{line}"; fillcolor="{fill}";'
         )
         lines += [f"    {_node(box, ids)}" for box in drawn.boxes if box.band == index]
         lines.append("  }")
     lines += [f"  {_node(box, ids)}" for box in drawn.boxes if box.band is None]
     for arrow in drawn.arrows:
-        settings = [f'tooltip="{escape(arrow.type)}"'] if arrow.type else []
+        settings = [f'tooltip="{escape(shortened(arrow.type, LINE_LIMIT))}"'] if arrow.type else []
         if arrow.output is not None:
             settings.append(f'taillabel="{arrow.output}", fontsize=9')
-        if arrow.kind == "control":
-            settings.append('style=dashed, color="#999999"')
-        if arrow.kind == "update":
-            settings.append('style=dotted, color="#6a3d9a", constraint=false')
+        if arrow.kind in EDGES:
+            settings.append(EDGES[arrow.kind])
         lines.append(f"  {ids[arrow.source]} -> {ids[arrow.target]} [{', '.join(settings)}];")
     lines += _legend(drawn)
     lines.append("}")
@@ -54,9 +61,9 @@ def dot_text(drawn: Picture) -> str:
 def _node(box: Box, ids: dict[str, str]) -> str:
     _, fill, line = KINDS[box.kind]
     texts = [box.name, *([box.application] if box.application != box.name else []), box.type, box.location]
-    label = "\n".join(text for text in texts if text)
+    label = "\n".join(shortened(" ".join(text.split()), LINE_LIMIT) for text in texts if text)
     style = f'fillcolor="{fill}", color="{line}"' + (", penwidth=2.5" if box.fetched else "")
-    return f'{ids[box.key]} [label="{escape(label)}", tooltip="{escape(box.location)}", {style}];'
+    return f'{ids[box.key]} [label="{escape(label)}", tooltip="{escape(shortened(box.location, LINE_LIMIT))}", {style}];'
 
 
 def _legend(drawn: Picture) -> list[str]:

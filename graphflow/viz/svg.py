@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from html import escape
 from itertools import pairwise
 
 from graphflow.viz.layout import Key, Layout, Point, layered
-from graphflow.viz.picture import KINDS, Arrow, Box, Picture
+from graphflow.viz.picture import KINDS, Arrow, Box, Picture, shortened
 
 FONT = 11.0  # pixels
 CHARACTER = 0.64 * FONT  # the width of one in the fonts named in STYLE, which have 0.60, and a little for rounding
@@ -24,14 +25,19 @@ OUTER_GAP = (28.0, 38.0)  # between bands
 MARGIN = 20.0  # around the picture
 HEADING = 30.0  # height of the title
 KEY_HEIGHT = 34.0  # height of the legend
+STUBS_ABOVE = 150  # boxes: in larger pictures, arrows from the forward part to the gradient only begin and end
+STUB = 12.0  # pixels of such a beginning or end
 
 STYLE = """\
 text { font-family: "DejaVu Sans Mono", Menlo, Consolas, "Liberation Mono", monospace; font-size: 11px; fill: #1c1c1c; }
 .name { font-weight: bold; } .where { fill: #6b6b6b; } .title { font-size: 14px; font-weight: bold; }
 .band { stroke: #c3c3cc; } .remark { fill: #55555f; }
 .data { fill: none; stroke: #5a5a5a; stroke-width: 1.1; } .control { fill: none; stroke: #9a9a9a; stroke-dasharray: 5 3; }
-.update { fill: none; stroke: #6a3d9a; stroke-dasharray: 1.5 3; stroke-width: 1.4; }"""
-BAND_FILL = ("#f5f5f7", "#eceaf6")  # kernel, library call
+.update { fill: none; stroke: #6a3d9a; stroke-dasharray: 1.5 3; stroke-width: 1.4; }
+.body { fill: none; stroke: #2b7f86; stroke-dasharray: 6 3; }"""
+_NOT_XML = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+BAND_FILL = {"library": "#eceaf6", "body": "#f0f9f9"}
+KERNEL_FILL = "#f5f5f7"
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,7 @@ class _Drawing:
     outer: Layout  # of bands and of boxes outside bands
     corners: dict[str, Point]  # of the boxes
     bands: dict[int, Point]  # corners of the bands
+    stubs: frozenset[Arrow]  # of which only both ends are drawn
 
 
 def svg_text(drawn: Picture) -> str:
@@ -80,8 +87,7 @@ def text_width(text: str) -> float:
 
 
 def _clipped(text: str, limit: int) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    return shortened(" ".join(text.split()), limit)
 
 
 def _lines(box: Box) -> list[tuple[str, str]]:
@@ -124,8 +130,9 @@ def _heading(drawn: Picture, index: int, width: float) -> list[tuple[str, str]]:
 def _place(drawn: Picture) -> _Drawing:
     """The insides of the bands first, then the bands as boxes among the boxes that are in none."""
     frames = {box.key: _frame_size(box) for box in drawn.boxes}
+    stubs = stub_arrows(drawn)
     units: dict[str, Key] = {box.key: box.key if box.band is None else box.band for box in drawn.boxes}
-    flows = [arrow for arrow in drawn.arrows if arrow.kind != "update"]  # updates lead back up
+    flows = [arrow for arrow in drawn.arrows if arrow.kind != "update" and arrow not in stubs]  # updates lead back up
     inner, heads = [], []
     for index in range(len(drawn.bands)):
         inside: dict[Key, Point] = {box.key: frames[box.key] for box in drawn.boxes if box.band == index}
@@ -147,7 +154,18 @@ def _place(drawn: Picture) -> _Drawing:
         bands[key] = (x, y)
         for name, (inside_x, inside_y) in inner[key].corners.items():
             corners[str(name)] = (x + BAND_INSIDE + inside_x, y + BAND_INSIDE + LINE * len(heads[key]) + inside_y)
-    return _Drawing(drawn, units, frames, heads, inner, outer, corners, bands)
+    return _Drawing(drawn, units, frames, heads, inner, outer, corners, bands, stubs)
+
+
+def stub_arrows(drawn: Picture) -> frozenset[Arrow]:
+    """The arrows of a large picture that are not led from box to box: from forward boxes to gradients, far apart from them.
+
+    Drawn whole, they cross everything, and laying out a picture of 800 boxes takes 25 times as long.
+    """
+    if len(drawn.boxes) <= STUBS_ABOVE:
+        return frozenset()
+    gradients = {box.key for box in drawn.boxes if box.kind == "gradient"}
+    return frozenset(a for a in drawn.arrows if a.kind == "data" and a.target in gradients and a.source not in gradients)
 
 
 def _band_size(layout: Layout, head: list[tuple[str, str]]) -> Point:
@@ -159,7 +177,7 @@ def _band_size(layout: Layout, head: list[tuple[str, str]]) -> Point:
 
 
 def _markers() -> str:
-    tips = {"data": "#5a5a5a", "control": "#9a9a9a", "update": "#6a3d9a"}
+    tips = {"data": "#5a5a5a", "control": "#9a9a9a", "update": "#6a3d9a", "body": "#2b7f86"}
     shapes = "".join(
         f'<marker id="tip_{kind}" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
         f'<path d="M0 0.8 L8 4 L0 7.2 z" fill="{colour}"/></marker>'
@@ -174,20 +192,25 @@ def _text(x: float, y: float, text: str, kind: str = "") -> str:
 
 
 def _xml(text: str) -> str:
-    """Text inside XML; characters that XML does not have are shown as a box."""
-    return escape("".join(c if c in "\t\n" or (ord(c) >= 32 and not 0xD800 <= ord(c) <= 0xDFFF) else "\ufffd" for c in text))
+    """Text inside XML."""
+    return escape(xml_characters(text))
+
+
+def xml_characters(text: str) -> str:
+    """The text, with characters that XML does not have shown as a box."""
+    return _NOT_XML.sub("\ufffd", text)
 
 
 def _band_svg(drawing: _Drawing, index: int) -> str:
     band, (x, y), (width, height) = drawing.picture.bands[index], drawing.bands[index], drawing.outer.sizes[index]
     return (
         f'<rect class="band" x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" rx="8" '
-        f'fill="{BAND_FILL[band.library]}"><title>{_xml(chr(10).join((band.name, *band.remarks)))}</title></rect>'
+        f'fill="{BAND_FILL.get(band.kind, KERNEL_FILL)}"><title>{_xml(chr(10).join((band.name, *band.remarks)))}</title></rect>'
     )
 
 
 def _band_head(drawing: _Drawing, index: int) -> str:
-    fill = BAND_FILL[drawing.picture.bands[index].library]
+    fill = BAND_FILL.get(drawing.picture.bands[index].kind, KERNEL_FILL)
     x, y = drawing.bands[index][0] + INSIDE, drawing.bands[index][1] + LINE
     parts = []
     for text, kind in drawing.heads[index]:
@@ -208,14 +231,21 @@ def _box_svg(box: Box, corner: Point, size: Point) -> str:
     )
     x, y = corner[0] + INSIDE, corner[1] + LINE
     rows = "".join(_text(x, y + LINE * k, text, kind) for k, (text, kind) in enumerate(_lines(box)))
-    whole = "\n".join((box.name, box.application, box.type, box.location))
+    whole = "\n".join(text for text in (box.name, box.application, box.type, box.location, _numbers(box)) if text)
     return f"<g><title>{_xml(whole)}</title>{frame}{rows}</g>"
+
+
+def _numbers(box: Box) -> str:
+    known = ((box.bytes, "bytes"), (box.flops, "operations"))
+    return ", ".join(f"{number:,} {unit}" for number, unit in known if number)
 
 
 def _arrow_svg(drawing: _Drawing, arrow: Arrow) -> str:
     (x0, y0), (w0, h0) = drawing.corners[arrow.source], drawing.frames[arrow.source]
     (x1, y1), (w1, h1) = drawing.corners[arrow.target], drawing.frames[arrow.target]
-    if arrow.kind == "update":
+    if arrow in drawing.stubs:
+        path = f"M{x0 + w0 / 2:.1f} {y0 + h0:.1f} v{STUB:.0f} M{x1 + w1 / 2:.1f} {y1 - STUB:.1f} v{STUB - 2:.0f}"
+    elif arrow.kind == "update":
         path = _side_path((x0, y0), (w0, h0), (x1, y1), (w1, h1))
     else:
         path = _curve([(x0 + w0 / 2, y0 + h0), *_bends(drawing, arrow), (x1 + w1 / 2, y1 - 2)])
@@ -256,10 +286,12 @@ def _side_path(corner0: Point, size0: Point, corner1: Point, size1: Point) -> st
 
 def _legend_items(drawn: Picture) -> list[tuple[str, str]]:
     items = [(kind, KINDS[kind][0]) for kind in KINDS if any(box.kind == kind for box in drawn.boxes)]
-    if any(not band.library for band in drawn.bands):
-        items.append(("kernel", "one kernel"))
+    if any(band.kind in ("loop", "control") for band in drawn.bands):
+        items.append(("group", "one kernel"))
     if any(band.library for band in drawn.bands):
         items.append(("library", "library call"))
+    if any(band.kind == "body" for band in drawn.bands):
+        items.append(("body", "body of a loop or branch"))
     if any(box.fetched for box in drawn.boxes):
         items.append(("fetched", "fetched"))
     return items
@@ -279,7 +311,7 @@ def _legend_svg(drawn: Picture, y: float) -> str:
         elif kind == "fetched":
             style = 'fill="#ffffff" stroke="#1f5fa8" stroke-width="2.6"'
         else:
-            style = f'class="band" fill="{BAND_FILL[kind == "library"]}"'
+            style = f'class="band" fill="{BAND_FILL.get(kind, KERNEL_FILL)}"'
         parts.append(f'<rect x="{x:.1f}" y="{y - 10:.1f}" width="18" height="12" rx="3" {style}/>{_text(x + 24, y, text)}')
         x += text_width(text) + 40
     return "".join(parts)
