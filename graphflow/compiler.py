@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from graphflow.autodiff.tapes import demands
 from graphflow.codegen import cache
 from graphflow.codegen.history import Event
 from graphflow.codegen.library_values import LIBRARY_VALUES, LibraryValue
@@ -29,8 +30,12 @@ def compile_program(program: Program, options: Options | None = None, graph: Gra
     def stages() -> Any:
         return import_module("graphflow.stages").run_stages(program, chosen)  # only now is the compiler itself imported
 
+    @remembered
+    def bounded() -> Executable:
+        return compile_program(import_module("graphflow.stages").bounded(program, chosen), chosen, graph)
+
     launches, addresses = _look_up(program, chosen, stages)
-    executable = Executable(program, launches, addresses, graph, stages)
+    executable = Executable(program, launches, addresses, graph, stages, demands(program), bounded)
     if chosen.dump:
         import_module("graphflow.stages").dump(executable, Path(chosen.dump))
     return executable

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from graphflow.autodiff import tapes
 from graphflow.codegen.emit import Source, emit
 from graphflow.codegen.library import emit_library
 from graphflow.ir.program import Program, program_text
@@ -20,7 +21,8 @@ from graphflow.loop.rows import Buffers, Rows
 from graphflow.loop.scatter import checks_first
 from graphflow.options import Options
 from graphflow.options import current as current_options
-from graphflow.passes import PassRecord, run_passes
+from graphflow.passes import PassRecord, apply_pass, run_passes
+from graphflow.passes.control_flow import control_flow
 from graphflow.runtime.executable import Executable
 from graphflow.runtime.launch import Move
 from graphflow.types import product
@@ -61,6 +63,11 @@ def lower(groups: tuple[FusionGroup, ...], program: Program, options: Options) -
     if "inplace" not in options.disable:
         items, cycles = run_in_place(items, cycles, program)
     return tuple(items), tuple(cycles)
+
+
+def bounded(program: Program, options: Options) -> Program:
+    """The program with tapes within their budgets; a loop and the one that keeps its values are one before that."""
+    return tapes.bounded(apply_pass(control_flow, program, options, {}))
 
 
 def groups_of(program: Program, options: Options | None = None) -> tuple[Program, tuple[FusionGroup, ...]]:

@@ -13,22 +13,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from graphflow.autodiff.backward import backward
-from graphflow.autodiff.checkpoints import Chunks, budget
+from graphflow.autodiff.checkpoints import Chunk, Chunks, Steps, budget, bytes_of, division
 from graphflow.autodiff.cut import minimum_cut
 from graphflow.autodiff.gradients import nodes_between
-from graphflow.autodiff.substitute import substituted, zeros
-from graphflow.ir.graph import in_each_lane, name_scope
+from graphflow.ir.graph import current_lanes, in_each_lane, name_scope
 from graphflow.ir.op import Access, literal
-from graphflow.ir.program import Program, toposort
+from graphflow.ir.program import Program, substituted, toposort
 from graphflow.ir.tensor import Node, Tensor
 from graphflow.ops.arithmetic import add
-from graphflow.ops.array import concat
+from graphflow.ops.array import concat, zeros_like
 from graphflow.ops.control import branch, close, loop, make_parameter, parameter_like
 from graphflow.ops.linalg import matmul_
 from graphflow.ops.logic import equal, where
 from graphflow.ops.movement import reshape, transpose
 from graphflow.ops.reductions import reduce_sum
 from graphflow.ops.source import size_value
+from graphflow.options import current
 from graphflow.types import Size, TensorType, int64, static_size
 
 RECOMPUTED = 4.0  # additions: an op on large values that costs more is not computed again
@@ -36,9 +36,6 @@ SMALL = 64  # elements of a value that loops compute element by element
 OF_SCALAR = 3  # bytes written and read in the time of an addition
 UNKNOWN_BYTES = 1 << 20  # taken for a value whose size only a run knows
 RERUN_BYTES = 1 << 20  # of the results of a loop inside a loop, from which on it is run again rather than kept
-MOST_CHECKPOINTS = (
-    1024  # of one loop: with chunks of a thousand steps they reach for a million; their rows are cleared in each run
-)
 SUMMED_ROWS = 256  # elements of a cotangent of a captured value, up to which a parallel loop keeps a row of it for each step
 
 
@@ -77,10 +74,12 @@ class _Reverse:
 
     def __init__(
         self, gs: Sequence[Tensor | None], outs: Sequence[Tensor], operands: Sequence[Tensor], *, body: Program,
-        condition: Program | None, carried: int, elements: int, length: Any, reverse: bool, counted: bool, chunk: bool = False,
+        condition: Program | None, carried: int, elements: int, length: Any, reverse: bool, counted: bool,
+        tape_bytes: int | None = None, chunk: bool = False,
     ) -> None:  # fmt: skip
         self.chunk = chunk  # is the loop small enough whatever it keeps?
         self.body, self.condition, self.length, self.backwards, self.outs = body, condition, length, reverse, outs
+        self.tape_bytes = tape_bytes
         self.count = operands[0] if counted else None
         rest = operands[1:] if counted else operands
         self.initial, self.stacks = rest[:carried], rest[carried : carried + elements]
@@ -110,18 +109,16 @@ class _Reverse:
         if isinstance(self.length, int) and self.length > 0 and self.condition is None and self.count is None:
             return [None] * len(self.initial)
         none = equal(self.steps(), literal(0, int64))
-        return [None if g is None else where(none, g, zeros(g.type)) for g in self.g_finals]
+        return [None if g is None else where(none, g, zeros_like(g)) for g in self.g_finals]
 
     def fits(self, kept: Sequence[Tensor]) -> bool:
-        """Is there room for what each step keeps, as far as is known now?"""
+        """Is there room for what each step keeps? Where only a run knows, `tapes` decides in each run."""
         if self.chunk or not (kept or self.products or self.summed):
             return True
         if self.length is None:
             return False
-        sizes = [static_size(t.shape) for t in kept]
-        if not isinstance(self.length, int) or any(size is None for size in sizes):
-            return True
-        return self.length * sum(map(cost_of_keeping, kept)) <= budget()
+        known = [self.length, current_lanes(), *(d for t in kept for d in t.shape)]
+        return not all(isinstance(d, int) for d in known) or self.length * bytes_of(kept) <= budget()
 
     def in_order(self, *parts: Sequence[Tensor | None]) -> list[Tensor | None]:
         return [*([None] if self.count is not None else []), *(x for part in parts for x in part)]
@@ -175,7 +172,7 @@ class _Reverse:
 
     def results_of_step(self) -> list[Tensor]:
         """All that a reverse step computes: cotangents of the state, sums, rows."""
-        states = [self.of_state[k] if self.of_state[k] is not None else zeros(self.state[k].type) for k in self.g_state]
+        states = [self.of_state[k] if self.of_state[k] is not None else zeros_like(self.state[k]) for k in self.g_state]
         rows = [g for g in self.of_rows if g is not None]
         factors = [t for _, node in self.products for t in node.inputs]
         return [*states, *(t for _, t in self.accumulated), *rows, *factors, *(t for _, t in self.summed)]  # type: ignore[list-item]
@@ -190,19 +187,37 @@ class _Reverse:
         return minimum_cut(used, set(self.state), cost_of_keeping, cost_again)
 
     def in_chunks(self, kept: Sequence[Tensor]) -> list[Tensor | None]:
-        """The cotangents by way of checkpoints: half of the budget is theirs at most, the rest that of the steps of a chunk."""
-        of_state, of_step = (max(1, sum(map(cost_of_keeping, values))) for values in (self.state, kept))
-        checkpoints = max(1, min(MOST_CHECKPOINTS, budget() // 2 // of_state))
-        size = max(1, (budget() - checkpoints * of_state) // of_step)
+        """The cotangents by way of checkpoints."""
+        size, checkpoints = division(budget(), bytes_of(self.state), bytes_of(kept), self.length)
         chunks = Chunks(
-            self.body, self.initial, self.stacks, self.captured, self.steps(), self.length, self.backwards,
-            min(size, self.length) if isinstance(self.length, int) else size, checkpoints,
+            Steps(self.body, self.initial, self.stacks, self.captured), self.steps(), self.length, self.backwards, size,
+            checkpoints,
         )  # fmt: skip
-        g_state = {k: zeros(self.state[k].type) if (g := self.g_finals[k]) is None else g for k in self.g_state}
         summed = [k for k, g in enumerate(self.of_outer) if g is not None]
-        states, rows, totals = chunks.reverse(reverse_of_chunk, g_state, self.g_stacked, summed)
-        of_initial = [states.get(k) for k in range(len(self.initial))]
-        return self.in_order(of_initial, rows, [totals.get(k) for k in range(len(self.captured))])
+        rows = [k for k, g in enumerate(self.of_rows) if g is not None]
+        given = [g for g in self.g_stacked if g is not None]
+
+        def backwards(chunk: Chunk, carried: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+            flowing = dict(zip(self.g_state, carried, strict=False))
+            sliced = iter(chunks.slices(given, chunk.start))
+            gs = [*map(flowing.get, range(len(self.state))), *(None if g is None else next(sliced) for g in self.g_stacked), None]
+            found = iter(_Reverse(gs, chunk.outs, chunk.operands, **chunk.attributes, chunk=True).cotangents()[1:])
+            of_state, of_rows, of_captured = ([next(found) for _ in x] for x in (self.state, self.rows, self.captured))
+            states = [zeros_like(g) if (x := of_state[k]) is None else x for k, g in flowing.items()]
+            sums = zip(summed, carried[len(flowing) :], strict=True)
+            totals = [total if (g := of_captured[k]) is None else add(total, g) for k, total in sums]
+            return [*states, *totals], [g for k in rows if (g := of_rows[k]) is not None]
+
+        initial = [zeros_like(self.state[k]) if (g := self.g_finals[k]) is None else g for k in self.g_state]
+        finals, stacks = chunks.reverse([*initial, *(zeros_like(self.captured[k]) for k in summed)], backwards)
+        of_initial = dict(zip(self.g_state, finals, strict=False))
+        of_rows, totals = dict(zip(rows, stacks, strict=True)), dict(zip(summed, finals[len(initial) :], strict=True))
+        return self.in_order(
+            *(
+                [found.get(k) for k in range(len(values))]
+                for found, values in ((of_initial, self.initial), (of_rows, self.stacks), (totals, self.captured))
+            )
+        )
 
     def steps(self) -> Tensor:
         """The number of steps made."""
@@ -222,7 +237,7 @@ class _Reverse:
         operands = (*([self.count] if self.count is not None else []), *self.initial, *self.stacks, *self.captured)
         outs = loop(
             *operands, body=body, condition=self.condition, carried=len(self.state), elements=len(self.rows), length=self.length,
-            reverse=self.backwards, counted=self.count is not None,
+            reverse=self.backwards, counted=self.count is not None, tape_bytes=self.tape_bytes,
         )  # fmt: skip
         fresh = [Kept(stack, values) for stack, (_, values) in zip(outs[len(self.body.outputs) :], rows, strict=False)]
         return [*found, *fresh], outs[-1] if counted else None
@@ -257,13 +272,13 @@ class _Reverse:
         carried = len(self.g_state) + len(sums)
         found = loop(
             *([steps] if steps is not None else []),
-            *(g if (g := self.g_finals[k]) is not None else zeros(self.state[k].type) for k in self.g_state),
-            *(zeros(t.type) for t in sums),
+            *(g if (g := self.g_finals[k]) is not None else zeros_like(self.state[k]) for k in self.g_state),
+            *(zeros_like(t) for t in sums),
             *elements.values(),
             *given,
             *(operands[p] for p in body.inputs[1 + carried + len(elements) + len(given) :]),
             body=body, condition=None, carried=carried, elements=len(elements) + len(given), length=self.length,
-            reverse=not self.backwards, counted=steps is not None,
+            reverse=not self.backwards, counted=steps is not None, tape_bytes=None if self.chunk else current().tape_bytes,
         )  # fmt: skip
         return self.distribute(found, len(sums))
 
@@ -326,13 +341,6 @@ def packed(kept: Sequence[Tensor]) -> list[tuple[Tensor, list[Tensor]]]:
         group = sorted(group, key=lambda t: (t.op.name, [x.op.name for x in t.inputs]))
         rows.append((concat([reshape(t, (-1,)) for t in group], 0), group))
     return rows
-
-
-def reverse_of_chunk(
-    gs: Sequence[Tensor | None], outs: Sequence[Tensor], operands: Sequence[Tensor], **attributes: Any
-) -> list[Tensor | None]:
-    """The cotangents of the operands of a loop that is small enough to keep what its reverse needs."""
-    return _Reverse(gs, outs, operands, **attributes, chunk=True).cotangents()
 
 
 def terms_of(total: Tensor) -> list[Tensor]:
@@ -430,7 +438,7 @@ def _branch_vjp(gs: Any, outs: Any, index: Tensor, *captured: Tensor, branches: 
             return [None] * (1 + len(captured))
         programs = []
         for body, flows, g_params in found:
-            outputs = [zeros(captured[k].type) if (flow := flows[k]) is None else flow for k in wanted]
+            outputs = [zeros_like(captured[k]) if (flow := flows[k]) is None else flow for k in wanted]
             others: dict[Tensor, Tensor] = {}
             inputs = (*body.inputs, *g_params)
             closed = close(outputs, inputs, others, f"gradient of {body.name}", lambda node: True)

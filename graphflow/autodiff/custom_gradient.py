@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from graphflow.autodiff.substitute import substituted, zeros
 from graphflow.errors import GradientError
 from graphflow.ir.op import convert_to_tensor
+from graphflow.ir.program import substituted
 from graphflow.ir.tensor import Tensor
+from graphflow.ops.array import zeros_like
 from graphflow.ops.custom_gradient import GradientRule, with_gradient
 
 
@@ -16,7 +17,7 @@ from graphflow.ops.custom_gradient import GradientRule, with_gradient
 def _with_gradient_vjp(g: Any, out: Any, *operands: Tensor, results: int, rule: GradientRule) -> Sequence[Tensor | None]:
     """The cotangents of the arguments; nothing flows to the results, whose own ops are not differentiated."""
     outs, gs = (out, g) if isinstance(out, tuple) else ((out,), (g,))
-    gs = tuple(zeros(t.type) if flow is None else flow for t, flow in zip(outs, gs, strict=True))
+    gs = tuple(zeros_like(t) if flow is None else flow for t, flow in zip(outs, gs, strict=True))
     arguments = operands[results:]
     found = rule.cotangents(gs)
     known = [k for k, cotangent in enumerate(found) if cotangent is not None and arguments[k].dtype.is_differentiable]

@@ -15,12 +15,12 @@ from typing import Any
 from graphflow.autodiff.backward import backward
 from graphflow.autodiff.gradients import convert_weight, nodes_between, require_derivative, tensor_of, weights_of
 from graphflow.autodiff.gradients import flatten as leaves_of
-from graphflow.autodiff.substitute import zeros
 from graphflow.errors import GradientError
 from graphflow.ir.graph import changed_state, derived_from, name_scope
 from graphflow.ir.program import Program, rebuild, toposort
 from graphflow.ir.tensor import Node, Tensor
 from graphflow.ops.arithmetic import add
+from graphflow.ops.array import zeros_like
 from graphflow.ops.control import branch, loop, parameter_like
 from graphflow.ops.logic import identity
 from graphflow.ops.structure import pack
@@ -52,7 +52,7 @@ def jvp(ys: Any, xs: Any, tangents: Any, name: str = "jvp") -> Any:
         for target in targets:
             require_derivative(target, "jvp")
         _, found = forward(toposort(targets), {}, directions)
-        return pack(ys, [found[t] if t in found else zeros(t.type) for t in targets])
+        return pack(ys, [found[t] if t in found else zeros_like(t) for t in targets])
 
 
 def forward(nodes: Iterable[Node], values: Mapping[Tensor, Tensor], tangents: Tangents) -> tuple[Tangents, Tangents]:
@@ -99,7 +99,7 @@ def transposed(
     sources = list(dict.fromkeys(t for t, d in zip(node.inputs, directions, strict=True) if d is not None))
     of_source = {t: d for t, d in zip(node.inputs, directions, strict=True) if d is not None}
     with changed_state(eager=False) if isinstance(node, Node) else nullcontext():
-        seeds = {t: identity(zeros(t.type)) for t in node.outputs if t.dtype.is_differentiable}
+        seeds = {t: identity(zeros_like(t)) for t in node.outputs if t.dtype.is_differentiable}
     with following(list(seeds.values())) as between:
         pulled = backward([node], seeds, sources)
     reached: Tangents = {}  # two operands may have one cotangent
@@ -122,7 +122,7 @@ def transposed(
 
 def along_loop(
     inputs: Sequence[Tensor], directions: Sequence[Tensor | None], *, body: Program, condition: Program | None, carried: int,
-    elements: int, length: Any, reverse: bool, counted: bool,
+    elements: int, length: Any, reverse: bool, counted: bool, tape_bytes: int | None,
 ) -> tuple[list[Tensor], list[Tensor | None]]:  # fmt: skip
     """(values, tangents) of the results of a loop that carries the tangents of its carried values."""
     first = int(counted)
@@ -144,7 +144,7 @@ def along_loop(
     numbers = sorted(active)
     moved = [k for k, t in enumerate(body.outputs) if k >= carried and t in flowing]
     results = [known.get(t, t) for t in body.outputs]
-    of_results = [flowing[t] if (t := body.outputs[k]) in flowing else zeros(t.type) for k in numbers]
+    of_results = [flowing[t] if (t := body.outputs[k]) in flowing else zeros_like(t) for k in numbers]
     with_tangents = Program(
         (index, *state, *t_state.values(), *rows, *t_rows.values(), *outer, *t_outer.values()),
         (*results[:carried], *of_results, *results[carried:], *(flowing[body.outputs[k]] for k in moved)),
@@ -156,11 +156,11 @@ def along_loop(
         condition = Program(
             (*own[: 1 + carried], *unread[0], *own[1 + carried :], *unread[1]), condition.outputs, (), condition.name
         )
-    starts = [zeros(state[k].type) if (d := of_initial[k]) is None else d for k in numbers]
+    starts = [zeros_like(state[k]) if (d := of_initial[k]) is None else d for k in numbers]
     found = loop(
         *inputs[:first], *initial, *starts, *stacks, *(d for d in of_stacks if d is not None), *captured,
         *(d for d in of_captured if d is not None), body=with_tangents, condition=condition, carried=carried + len(numbers),
-        elements=elements + len(t_rows), length=length, reverse=reverse, counted=counted,
+        elements=elements + len(t_rows), length=length, reverse=reverse, counted=counted, tape_bytes=tape_bytes,
     )  # fmt: skip
     count = len(body.outputs)
     stacked = carried + len(numbers)
@@ -185,7 +185,7 @@ def along_branch(
     moved = [k for k in range(count) if any(body.outputs[k] in flowing for body, _, flowing, _ in computed)]
     programs = []
     for body, parameters_, flowing, value in computed:
-        tangents = [flowing[t] if (t := body.outputs[k]) in flowing else zeros(t.type) for k in moved]
+        tangents = [flowing[t] if (t := body.outputs[k]) in flowing else zeros_like(t) for k in moved]
         programs.append(Program((*body.inputs, *parameters_), (*map(value, body.outputs), *tangents), (), body.name))
     found = branch(*inputs, *(directions[1 + k] for k in given), branches=tuple(programs))
     found = found if isinstance(found, tuple) else (found,)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from graphflow.errors import GraphError
 from graphflow.ir.location import SourceLocation, user_location
 from graphflow.ir.tensor import Attrs, Constraint, Node, Tensor
-from graphflow.types import Dim, TensorType
+from graphflow.types import AnySize, Dim, TensorType
 
 if TYPE_CHECKING:
     from graphflow.ir.op import Op
@@ -196,9 +196,6 @@ class TracedGraph(Graph):
         raise NotImplementedError
 
 
-UNKNOWN_LANES = 1024  # taken for a number of lanes that only a run knows
-
-
 @dataclass(frozen=True)
 class _State:
     """What a thread builds with."""
@@ -211,7 +208,7 @@ class _State:
     twin: Node | None = None
     counter: Callable[[], Tensor] | None = None  # what random ops count by, in the body of a loop
     body: str | None = None  # what kind of body is being built, if one is
-    lanes: int = 1  # how often what is built is there at once: in the bodies of loops whose steps stand side by side
+    lanes: AnySize = 1  # how often what is built is there at once: in the bodies of loops whose steps stand side by side
     eager: bool = False  # does an op on constants, or on nothing, run at once?
     detached: bool = False  # does no gradient flow through what is built?
     recorders: tuple[Any, ...] = ()  # the tapes and accumulators that are shown what runs (see `ir.eager`)
@@ -341,15 +338,15 @@ def current_body() -> str | None:
     return state().body
 
 
-def current_lanes() -> int:
-    """How often what is built is there at once; a guess where only a run knows."""
+def current_lanes() -> AnySize:
+    """How often what is built is there at once."""
     return state().lanes
 
 
 @contextmanager
-def in_each_lane(lanes: Any) -> Iterator[None]:
+def in_each_lane(lanes: AnySize) -> Iterator[None]:
     """What is built inside is in the body of a loop of so many steps that stand side by side."""
-    with changed_state(lanes=current_lanes() * (max(1, lanes) if isinstance(lanes, int) else UNKNOWN_LANES)):
+    with changed_state(lanes=current_lanes() * (max(1, lanes) if isinstance(lanes, int) else lanes)):
         yield
 
 

@@ -126,6 +126,19 @@ def map_tensors(results: Sequence[Tensor], visit: Callable[[Node, tuple[Tensor, 
     return [mapped[t] for t in results]
 
 
+def substituted(results: Sequence[Tensor], renamed: Mapping[Tensor, Tensor]) -> list[Tensor]:
+    """`results` with other tensors in the places of some, behind which nothing is looked at."""
+    known: dict[Tensor, Tensor] = dict(renamed)
+    roots = [t.node for t in results if t not in renamed]
+    for node in dependencies_first(roots, lambda node: [t.node for t in node.inputs if t not in renamed]):
+        if all(t in known for t in node.outputs):
+            continue
+        new = rebuild(node, tuple(known[t] for t in node.inputs))
+        for old, fresh in zip(node.outputs, new, strict=True):
+            known.setdefault(old, fresh)
+    return [known[t] for t in results]
+
+
 def rebuild(node: Node, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """The outputs of `node` on other operands; `node`'s own where they are the same."""
     if all(a is b for a, b in zip(inputs, node.inputs, strict=True)):

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from graphflow.ir.scalar import Accumulator, Axis, Call, Check, Expr, Load
+from graphflow.ir.scalar import Accumulator, Axis, Call, Expr, Load
 from graphflow.ir.tensor import Node, Tensor
 from graphflow.loop.blocks import in_blocks
 from graphflow.loop.ir import Buffer, FusionGroup, Kernel, Offset, Reduction, Stage, Store, walk
 from graphflow.loop.lower import (
     _Lowering,
+    checks_of,
     classes,
     elementwise_kernel,
     flat_offset,
@@ -44,8 +45,7 @@ def lower_group(group: FusionGroup, buffers: Callable[[Tensor], Buffer], scratch
         if node.op.combine is not None:
             lowering.reduce(node)
     lowering.reductions, stores = narrowed(lowering.reductions, [store_of(lowering, tensor) for tensor in group.outputs])
-    roots = [s.value for s in stores] + [r.value for r in lowering.reductions]
-    checks = tuple({id(e.site): e.site for e in walk(roots + [s.offset for s in stores]) if isinstance(e, Check)}.values())
+    checks = checks_of([e for s in stores for e in (s.value, s.offset)] + [r.value for r in lowering.reductions])
     if group.axes is None:
         return [elementwise_kernel(group, lowering.domain, stores, checks)]
     size = static_size(group.shape)

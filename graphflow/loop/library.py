@@ -13,7 +13,7 @@ from graphflow.ir.tensor import Node, Tensor
 from graphflow.loop.convolution import batch_parts, lower_in_parts
 from graphflow.loop.inline import scalar_constant, storage
 from graphflow.loop.ir import Buffer, FusionGroup, Kernel, Role, Stage
-from graphflow.loop.lower import _Lowering, make_kernel, store_of
+from graphflow.loop.lower import _Lowering, checks_of, make_kernel, store_of
 from graphflow.loop.partition import COMPUTED_INSIDE
 from graphflow.loop.scatter import lower_scatter
 from graphflow.types import AnySize, DType
@@ -38,7 +38,8 @@ def lower_library(
         for t in root.outputs[1:]
     ]
     operands = (*(buffers(storage(t)) for t in root.inputs), raw, *others)
-    kernel = make_kernel(group, root.op.name, lowering.domain, [], [], [Stage((), tuple(followers))], [], 1, ())
+    stages = [Stage((), tuple(followers))]
+    kernel = make_kernel(group, root.op.name, lowering.domain, [], [], stages, [], 1, checks_of([s.value for s in followers]))
     results = [raw, *others]
     params = list(dict.fromkeys([*operands[: len(root.inputs)], *kernel.params, *results]))
     written = {id(s.buffer) for s in followers} | {id(b) for b in results}

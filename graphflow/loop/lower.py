@@ -273,6 +273,11 @@ def cost_along(value: Expr, over: set[int]) -> float:
     return cost
 
 
+def checks_of(roots: Sequence[Expr]) -> tuple[Node, ...]:
+    """The nodes whose indices are checked in expressions."""
+    return tuple({id(e.site): e.site for e in walk(list(roots)) if isinstance(e, Check)}.values())
+
+
 def make_kernel(
     group: FusionGroup,
     form: str,

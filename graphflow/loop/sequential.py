@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from graphflow.ir.op import Access
 from graphflow.ir.program import Program, bodies_of
-from graphflow.ir.scalar import Accumulator, Axis, Call, Check, Const, Expr, Index, Load, SizeValue, as_index, index_mul
+from graphflow.ir.scalar import Accumulator, Axis, Call, Const, Expr, Index, Load, SizeValue, as_index, index_mul
 from graphflow.ir.tensor import Node, Tensor
 from graphflow.loop.elements import (
     REGISTERS,
@@ -29,7 +29,7 @@ from graphflow.loop.elements import (
 )
 from graphflow.loop.inline import storage
 from graphflow.loop.ir import Buffer, FusionGroup, Kernel, Offset, Role, Store, walk
-from graphflow.loop.lower import flat_offset, identity_of, rewriter
+from graphflow.loop.lower import checks_of, flat_offset, identity_of, rewriter
 from graphflow.loop.statements import (
     Block,
     Carried,
@@ -656,7 +656,7 @@ def make_kernel(lowering: _Lowering, block: Block, extent: AnySize, work: float)
     params = [b for k, b in read.items() if k not in written] + list(written.values())
     scratches = {id(b) for b in lowering.scratches}
     roles = [Role.SCRATCH if id(b) in scratches else Role.OUTPUT if id(b) in written else Role.INPUT for b in params]
-    checks = tuple({id(e.site): e.site for e in exprs if isinstance(e, Check)}.values())
+    checks = checks_of(roots)
     root = group.root
     assert root is not None
     if any(map(may_not_end, [*([root] if root.op is loop else []), *loops_in(root)])):

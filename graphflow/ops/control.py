@@ -28,7 +28,7 @@ from graphflow.ir.graph import (
     next_node_number,
 )
 from graphflow.ir.op import Access, as_tensor_or_none, bind_attributes, convert_to_tensor
-from graphflow.ir.program import Program, rebuild, toposort
+from graphflow.ir.program import Program, substituted, toposort
 from graphflow.ir.tensor import Node, Tensor
 from graphflow.ops.array import moveaxis
 from graphflow.ops.declare import op, public, require_equal
@@ -42,7 +42,7 @@ from graphflow.types import evaluate as size_number
 # --- the ops --------------------------------------------------------------------------------------------------------------
 
 
-def _loop_reference(*operands, body, condition, carried, elements, length, reverse, counted, sizes):  # type: ignore[no-untyped-def]
+def _loop_reference(*operands, body, condition, carried, elements, length, reverse, counted, tape_bytes, sizes):  # type: ignore[no-untyped-def]
     count, operands = (operands[0], operands[1:]) if counted else (None, operands)
     state, rows, captured = operands[:carried], operands[carried : carried + elements], operands[carried + elements :]
     limit = None if length is None else size_number(length, sizes)
@@ -66,13 +66,14 @@ def _loop_reference(*operands, body, condition, carried, elements, length, rever
 
 
 @op(access=Access.CONTROL, reference=_loop_reference)
-def loop(*operands, body, condition, carried, elements, length, reverse, counted):
+def loop(*operands, body, condition, carried, elements, length, reverse, counted, tape_bytes=None):
     """The carried values after the last step, the stacked results, and the number of steps.
 
     Operands are the number of steps, if `counted`; `carried` initial values; `elements` stacks of rows; captured values.
     `body(index, *carried, *rows, *captured)` gives the next carried values and a row of each stacked result; the loop goes on
     while `condition(index, *carried, *captured)` holds, if there is one, for `length` steps at most. Steps take rows from
-    first to last, or from last to first if `reverse`; `index` is the row.
+    first to last, or from last to first if `reverse`; `index` is the row. `tape_bytes` is for a loop that goes through another
+    one backwards: the bytes that the stacks which it reads of that one may take (`autodiff.tapes`).
     """
     start = 1 if counted else 0
     finals = operands[start : start + carried]
@@ -138,35 +139,10 @@ def close(
         if any(t.node in own for t in node.inputs) or (inside is not None and inside(node)):
             own.add(node)
 
-    def stand_in(tensor: Tensor) -> Tensor:
-        if tensor.node in own or (tensor.op.name == "constant"):
-            return tensor
-        if tensor not in captured:
+    for tensor in (*(t for node in toposort(outputs) if node in own for t in node.inputs), *outputs):
+        if tensor.node not in own and tensor.op.name != "constant" and tensor not in captured:
             captured[tensor] = parameter_like(tensor)
-        return captured[tensor]
-
-    def visit(node: Node, new: tuple[Tensor, ...]) -> Sequence[Tensor]:
-        return rebuild(node, new) if node in own else [stand_in(t) for t in node.outputs]
-
-    results = tuple(map_partly(outputs, own, visit))  # fills `captured`
-    return Program((*inputs, *captured.values()), results, (), name)
-
-
-def map_partly(
-    outputs: Sequence[Tensor], own: set[Node], visit: Callable[[Node, tuple[Tensor, ...]], Sequence[Tensor]]
-) -> list[Tensor]:
-    """`outputs` rebuilt bottom-up, without looking behind nodes other than `own`."""
-    mapped: dict[Tensor, Tensor] = {}
-
-    def stand_in(tensor: Tensor) -> Tensor:
-        if tensor not in mapped:
-            mapped[tensor] = visit(tensor.node, ())[tensor.index]
-        return mapped[tensor]
-
-    for node in toposort(outputs):
-        if node in own:
-            mapped.update(zip(node.outputs, visit(node, tuple(stand_in(t) for t in node.inputs)), strict=True))
-    return [stand_in(t) for t in outputs]
+    return Program((*inputs, *captured.values()), tuple(substituted(outputs, captured)), (), name)
 
 
 def with_inputs(program: Program, captured: dict[Tensor, Tensor]) -> Program:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from graphflow.autodiff.substitute import substituted
 from graphflow.ir.graph import next_node_number
-from graphflow.ir.program import toposort
+from graphflow.ir.program import substituted, toposort
 from graphflow.ir.tensor import Tensor
 from graphflow.ops.control import parameter_like
 

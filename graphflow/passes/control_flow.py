@@ -11,9 +11,9 @@ from typing import Any
 
 from graphflow.ir.graph import derived_from, scratch
 from graphflow.ir.op import apply
-from graphflow.ir.program import Program, rebuild, toposort
+from graphflow.ir.program import Program, rebuild, substituted, toposort
 from graphflow.ir.tensor import Node, Tensor
-from graphflow.ops.control import branch, loop, map_partly
+from graphflow.ops.control import branch, loop
 from graphflow.ops.movement import broadcast_to_, iota
 from graphflow.ops.source import constant, size_value
 from graphflow.passes.rewrite import MAX_REWRITES, Fired, Rule
@@ -140,14 +140,13 @@ class _Simplifier:
                 names.append((parameter, tensor))
         self.count(UNUSED, len(rows) - len(rows_kept))
         head = (body.inputs[0], *(state[k] for k in numbers))
-        new_body = replaced(
-            Program((*head, *(row for row, _ in rows_kept), *(p for p, _ in names)), tuple(outputs), (), body.name), inside
-        )
+        parameters = (*head, *(row for row, _ in rows_kept), *(p for p, _ in names))
+        new_body = Program(parameters, tuple(substituted(outputs, inside)), (), body.name)
         new_condition = None
         if condition is not None:
             swapped = {of_condition[p]: of_condition.get(t, t) for p, t in inside.items() if p in of_condition}
             own = (condition.inputs[0], *(of_condition[state[k]] for k in numbers), *(of_condition[p] for p, _ in names))
-            new_condition = replaced(Program(own, condition.outputs, (), condition.name), swapped)
+            new_condition = Program(own, tuple(substituted(condition.outputs, swapped)), (), condition.name)
         operands = (*inputs[:counted], *(initial[k] for k in numbers), *(s for _, s in rows_kept), *(t for _, t in names))
         attributes = {**attrs, "body": new_body, "condition": new_condition, "carried": len(numbers), "elements": len(rows_kept)}
         found = apply(loop, operands, tuple(sorted(attributes.items())), node.name) if len(outputs) or self.trips(nodes) else ()
@@ -192,8 +191,7 @@ class _Simplifier:
             chosen = programs[number if 0 <= number < len(programs) else -1]
             known = dict(zip(chosen.inputs, inputs[1:], strict=True))
             self.count(UNUSED)
-            results = replaced(Program((), chosen.outputs, (), chosen.name), known).outputs
-            self.mapped.update(zip(node.outputs, results, strict=True))
+            self.mapped.update(zip(node.outputs, substituted(chosen.outputs, known), strict=True))
             return
         used = [k for k, t in enumerate(node.outputs) if t in self.used]
         self.count(UNUSED, len(node.outputs) - len(used))
@@ -219,7 +217,7 @@ class _Simplifier:
             self.mapped.update(zip(node.outputs, rebuild(node, inputs), strict=True))
             return
         new = tuple(
-            replaced(Program(tuple(p.inputs[k] for k in kept), tuple(p.outputs[k] for k in used), (), p.name), inside)
+            Program(tuple(p.inputs[k] for k in kept), tuple(substituted([p.outputs[k] for k in used], inside)), (), p.name)
             for p, inside in zip(programs, same, strict=True)
         )
         found = apply(branch, (inputs[0], *(inputs[1 + k] for k in kept)), (("branches", new),), node.name)
@@ -252,17 +250,3 @@ def condition_parameters(condition: Program, body: Program, carried: int, elemen
     """The condition's parameter for each carried and captured parameter of the body."""
     of_body = (*body.inputs[1 : 1 + carried], *body.inputs[1 + carried + elements :])
     return dict(zip(of_body, condition.inputs[1:], strict=True))
-
-
-def replaced(program: Program, values: dict[Tensor, Tensor]) -> Program:
-    """The program with tensors in the places of parameters that are no inputs any more."""
-    if not values:
-        return program
-    own = {n for n in toposort(program.outputs) if n.op is not constant}
-
-    def visit(node: Node, new: tuple[Tensor, ...]) -> Sequence[Tensor]:
-        if not node.inputs:
-            return [values.get(t, t) for t in node.outputs]
-        return rebuild(node, new)
-
-    return Program(program.inputs, tuple(map_partly(program.outputs, own, visit)), (), program.name)

@@ -10,15 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from graphflow.autodiff.control import large, substituted
+from graphflow.autodiff.control import large
 from graphflow.ir.graph import derived_from, scratch
 from graphflow.ir.op import Access, apply
-from graphflow.ir.program import Program, map_tensors, rebuild
+from graphflow.ir.program import Program, map_tensors, rebuild, substituted
 from graphflow.ir.tensor import Node, Tensor
 from graphflow.ops.control import loop, parameter_like
 from graphflow.ops.linalg import matmul_
 from graphflow.ops.movement import reshape, reshape_, transpose
-from graphflow.passes.control_flow import replaced, sinkable
+from graphflow.passes.control_flow import sinkable
 from graphflow.passes.rewrite import MAX_REWRITES, Fired, Rule
 
 
@@ -138,7 +138,7 @@ class _Loop:
 
     def value_before(self, tensor: Tensor) -> Tensor:
         """A tensor of the body that depends on captured values alone, outside of the loop."""
-        return replaced(Program((), (tensor,), ()), self.outer).outputs[0]
+        return substituted([tensor], self.outer)[0]
 
     def fixed_matrix(self, tensor: Tensor) -> Tensor | None:
         """The value outside of the loop of a captured matrix that is not small."""

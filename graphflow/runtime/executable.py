@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from graphflow.autodiff.tapes import Demand
 from graphflow.errors import DecompositionError, FeedError, HostError, IndexOutOfRangeError, ShapeError
 from graphflow.ir.evaluate import evaluate as reference_values
 from graphflow.ir.graph import Graph
@@ -36,7 +37,10 @@ class Executable:
         addresses: Sequence[int],
         graph: Graph | None,
         stages: Callable[[], Any],
+        demands: Sequence[Demand] = (),
+        bounded: Callable[[], Executable] | None = None,
     ) -> None:
+        self.demands, self.bounded = demands, bounded  # and what takes the place of this one in a run whose tapes are too long
         self.built = built
         self.launch_program = launches
         self.addresses = tuple(addresses)
@@ -112,11 +116,19 @@ class Executable:
             with self.lock:
                 found = self.bindings.get(shapes)
                 if found is None:
-                    found = timing.bind(self, shapes)
+                    found = self.within_budget(shapes)
                     while len(self.bindings) >= REMEMBERED_BINDINGS:
                         self.bindings.pop(next(iter(self.bindings)))
                     self.bindings[shapes] = found
         return found
+
+    def within_budget(self, shapes: tuple[tuple[int, ...], ...]) -> Binding:
+        """The binding of a program whose tapes have room."""
+        if self.demands and self.bounded is not None:
+            values = self.solve_dims(shapes)
+            if any(self.size(demand.bytes, values) > demand.budget for demand in self.demands):
+                return self.bounded().bind(shapes)
+        return timing.bind(self, shapes)
 
     def solve_dims(self, shapes: Sequence[Sequence[int]]) -> dict[Dim, int]:
         """The numbers that symbols stand for; FeedError where shapes contradict the placeholders or one another."""

@@ -130,3 +130,57 @@ def test_second_derivatives():
         second = gf.gradients(first, a)[0]
     feeds = {a: np.float64(0.3)}
     np.testing.assert_allclose(evaluate([second], feeds)[0], central(first, a, feeds), rtol=1e-6)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize(("steps", "width"), [(None, 5), (400, None), (None, None)])
+def test_sizes_that_a_run_alone_knows_have_a_bound_too(steps, width, reverse):
+    a, xs = gf.placeholder(gf.float64, [width]), gf.placeholder(gf.float64, [steps, width])
+    ys, h = gf.scan(lambda h, x: (gf.tanh(h * a + x), h * x), xs, a, reverse=reverse)
+    loss = gf.reduce_sum(ys * ys) + gf.reduce_sum(h)
+    plain, last = gf.gradients(loss, [a, xs]), gf.gradients(gf.reduce_sum(h), a)
+    with gf.options(tape_bytes=4000):
+        kept, last_kept = gf.gradients(loss, [a, xs]), gf.gradients(gf.reduce_sum(h), a)
+    rng = np.random.default_rng(0)
+    feeds = {a: rng.normal(size=5), xs: rng.normal(size=(400, 5))}
+    with gf.Session() as session:
+        for p, q in zip(*session.run([plain, kept], feeds), strict=True):
+            np.testing.assert_allclose(q, p, rtol=1e-12)
+        assert session.memory_plan(last, feeds).run > 16_000
+        assert session.memory_plan(last_kept, feeds).run <= 4000 + 1000
+        for n in (0, 1, 9, 20, 21, 399) if steps is None else ():
+            few = {**feeds, xs: feeds[xs][:n]}
+            for p, q in zip(session.run(plain, few), session.run(kept, few), strict=True):
+                np.testing.assert_allclose(q, p, rtol=1e-12)
+
+
+def test_the_gradient_of_a_matrix_is_summed_in_chunks_too():
+    """Without a budget it is one product of the rows of all steps, which are kept for it."""
+    w, xs = gf.placeholder(gf.float64, [100, 100]), gf.placeholder(gf.float64, [None, None, 100])
+    h = gf.foldl(lambda h, x: gf.tanh(gf.matmul(h, w) + x), xs, 0 * xs[0])
+    plain = gf.gradients(gf.reduce_sum(h), w)[0]
+    with gf.options(tape_bytes=1 << 16):
+        kept = gf.gradients(gf.reduce_sum(h), w)[0]
+    rng = np.random.default_rng(0)
+    feeds = {w: 0.05 * rng.normal(size=(100, 100)), xs: rng.normal(size=(200, 2, 100))}
+    with gf.Session() as session:
+        np.testing.assert_allclose(session.run(kept, feeds), session.run(plain, feeds), rtol=1e-9, atol=1e-12)
+        assert session.memory_plan(plain, feeds).run > 900_000
+        assert session.memory_plan(kept, feeds).run < (1 << 16) + 400_000
+
+
+def test_lanes_that_a_run_alone_knows_share_the_budget():
+    xs = gf.placeholder(gf.float64, [None])
+
+    def last(x):
+        return gf.scan(lambda y, _: (gf.sin(y * x) + x, None), initializer=x, length=500)[1]
+
+    y = gf.vmap(last)(xs)
+    plain = gf.gradients(y, xs)
+    with gf.options(tape_bytes=1 << 16):
+        kept = gf.gradients(y, xs)
+    feeds = {xs: np.linspace(0.1, 0.9, 64)}
+    with gf.Session() as session:
+        np.testing.assert_allclose(session.run(kept, feeds), session.run(plain, feeds), rtol=1e-12)
+        assert session.memory_plan(plain, feeds).run > 64 * 500 * 8
+        assert session.memory_plan(kept, feeds).run < (1 << 16) + 4000

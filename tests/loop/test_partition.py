@@ -63,6 +63,20 @@ def test_what_follows_a_product_of_many_axes_runs_in_its_kernel(groups, rng, sha
     np.testing.assert_array_equal(double, 2 * found)
 
 
+def test_a_lookup_that_follows_a_product_checks_its_index(groups, rng):
+    x, w = gf.placeholder(gf.float32, [6, 8]), gf.placeholder(gf.float32, [8, 4])
+    table, row = gf.placeholder(gf.float32, [3, 6, 4]), gf.placeholder(gf.int64, [])
+    y = gf.tanh(x @ w + table[row])
+    assert len(groups(y)) == 1
+    feeds = {t: rng.standard_normal(t.shape).astype(np.float32) for t in (x, w, table)}
+    with gf.Session() as sess:
+        np.testing.assert_allclose(
+            sess.run(y, {**feeds, row: 1}), np.tanh(feeds[x] @ feeds[w] + feeds[table][1]), rtol=1e-5, atol=1e-6
+        )
+        with pytest.raises(gf.errors.IndexOutOfRangeError, match="index 3 is outside"):
+            sess.run(y, {**feeds, row: 3})
+
+
 def test_an_update_is_folded_into_the_product(groups):
     x, w = gf.placeholder(gf.float32, [8, 8], name="x"), gf.Variable(np.zeros((8, 8), np.float32), name="w")
     with gf.Session() as sess:
