@@ -14,9 +14,9 @@ import numpy as np
 
 from graphflow.capture import capture
 from graphflow.compiler import compile_program
-from graphflow.ir.eager import EagerTensor
 from graphflow.ir.graph import Graph, changed_state
 from graphflow.ir.op import Access, Op, apply, bind_attributes
+from graphflow.ir.tensor import Tensor
 from graphflow.ops.source import make_placeholder
 from graphflow.options import current as current_options
 from graphflow.runtime.variables import VariableStore
@@ -27,7 +27,7 @@ COSTLY = 50  # additions: an element that costs more is computed by native code
 Run = Callable[..., Any]
 
 
-def native_run(op: Op, operands: Sequence[EagerTensor], attrs: Mapping[str, Any]) -> Run | None:
+def native_run(op: Op, operands: Sequence[Tensor], attrs: Mapping[str, Any]) -> Run | None:
     """A function of arrays that computes `op` as native code; None where its NumPy reference is to run."""
     if op.access is Access.CONTROL:
         return compiled(op, operands, attrs, [t.shape for t in operands])
@@ -38,7 +38,7 @@ def native_run(op: Op, operands: Sequence[EagerTensor], attrs: Mapping[str, Any]
     return None
 
 
-def compiled(op: Op, operands: Sequence[EagerTensor], attrs: Mapping[str, Any], shapes: Sequence[Sequence[int | None]]) -> Run:
+def compiled(op: Op, operands: Sequence[Tensor], attrs: Mapping[str, Any], shapes: Sequence[Sequence[int | None]]) -> Run:
     """The executable of one application, as a function of arrays."""
     with Graph().as_default() as graph, changed_state(recorders=(), body=None, control=()):
         feeds = [make_placeholder(t.dtype, shape) for t, shape in zip(operands, shapes, strict=True)]

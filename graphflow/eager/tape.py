@@ -13,7 +13,7 @@ from graphflow.autodiff.gradients import convert_weight, gradients, require_deri
 from graphflow.errors import GradientError, ModeError, ShapeError
 from graphflow.ir.eager import Application, EagerTensor, as_eager
 from graphflow.ir.graph import BodyGraph, change_state, changed_state, state
-from graphflow.ir.op import CONSTANT, convert_to_tensor
+from graphflow.ir.op import convert_to_tensor
 from graphflow.ir.tensor import Tensor
 from graphflow.ops.arithmetic import add
 from graphflow.ops.array import stack
@@ -179,8 +179,10 @@ class GradientTape:
     ) -> list[Tensor | None]:
         groups = [self._sources(source) for source in sources]
         tensors = [tensor for group in groups for tensor in group]
-        if all(isinstance(t, EagerTensor) or t.op is CONSTANT for t in targets):
+        if all(isinstance(t, EagerTensor) or t.op.name == "constant" for t in targets):
             found = self._along([as_eager(t) for t in targets], weights, tensors)
+            # What was computed from a tensor that is not watched is recorded in part: its gradient would be a part of the truth.
+            found = [gradient if tensor in self.watched else None for gradient, tensor in zip(found, tensors, strict=True)]
         else:
             found = gradients(list(targets), tensors, list(weights), "none")
         remaining = iter(found)
@@ -272,6 +274,6 @@ def between_on_tape(given: Sequence[Tensor]) -> Iterator[Between]:
 
 def check_eager(tensor: Tensor, what: str) -> EagerTensor:
     """An eager tensor; ModeError for a symbolic one."""
-    if isinstance(tensor, EagerTensor) or tensor.op is CONSTANT:
+    if isinstance(tensor, EagerTensor) or tensor.op.name == "constant":
         return as_eager(tensor)
     raise ModeError(f"{what}: {tensor.name} is symbolic", operands={"tensor": tensor}, rule="Use gf.jvp in a graph.")

@@ -7,6 +7,7 @@ the next one of the same types. Recorders, which are tapes and accumulators, are
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from graphflow.errors import ModeError
-from graphflow.ir.graph import next_node_number, state
+from graphflow.ir.graph import local, next_node_number
 from graphflow.ir.location import PACKAGE, SourceLocation
 from graphflow.ir.tensor import Attrs, Literal, Node, Tensor
 from graphflow.types import DType, TensorType
@@ -165,10 +166,10 @@ class Application:
 # --- running -------------------------------------------------------------------------------------------------------------
 
 Run = Callable[..., Any]
-_native: Callable[[Op, Sequence[EagerTensor], Mapping[str, Any]], Run | None] | None = None
+_native: Callable[[Op, Sequence[Tensor], Mapping[str, Any]], Run | None] | None = None
 
 
-def set_native(choose: Callable[[Op, Sequence[EagerTensor], Mapping[str, Any]], Run | None]) -> None:
+def set_native(choose: Callable[[Op, Sequence[Tensor], Mapping[str, Any]], Run | None]) -> None:
     """Let `choose` give a function of arrays that runs native code for an application, or None where NumPy is to run it."""
     global _native
     _native = choose
@@ -188,10 +189,13 @@ class _Plan:
 
 def execute(op: Op, operands: tuple[EagerTensor, ...], attributes: Mapping[str, Any]) -> Any:
     """The results of `op` on eager tensors, computed now."""
-    if op.by_dtype and not attributes:
-        key: Any = tuple([t.dtype.name for t in operands])
-    else:
+    key: Any
+    if attributes or not op.by_dtype:
         key = _key(op, operands, attributes)
+    elif len(operands) == 2:
+        key = operands[0].dtype.name, operands[1].dtype.name
+    else:
+        key = tuple([t.dtype.name for t in operands])
     plan = op.plans.get(key)
     if plan is None:
         plan = _planned(op, operands, attributes, key)
@@ -207,15 +211,16 @@ def execute(op: Op, operands: tuple[EagerTensor, ...], attributes: Mapping[str, 
         outputs = (result,)
     else:
         result = outputs = tuple([EagerTensor(np.asarray(x), d) for x, d in zip(found, plan.dtypes, strict=True)])
-    recorders = state().recorders
+    recorders = local.state.recorders
     if recorders and op.differentiable:
-        _show(recorders, op, operands, plan.attrs, outputs)
+        show(recorders, op, operands, plan.attrs, outputs)
     return result
 
 
-def _show(
+def show(
     recorders: Sequence[Recorder], op: Op, operands: tuple[Tensor, ...], attrs: Mapping[str, Any], outputs: tuple[Any, ...]
 ) -> None:
+    """Let the recorders that watch an operand see an application."""
     application = None
     for recorder in recorders:
         if not recorder.watched.isdisjoint(operands):
@@ -254,8 +259,8 @@ def _planned(op: Op, operands: tuple[EagerTensor, ...], attributes: Mapping[str,
     types, _ = op.infer(tuple(t.type for t in operands), attrs, operands)
     if op.reference is None:
         raise ModeError(f"{op.name} has no value in eager mode", operands=dict(enumerate(operands)))  # type: ignore[arg-type]
-    run = _native(op, operands, attrs) if _native is not None else None
-    plan = _Plan(run or _numpy(op, attrs, operands, types), attrs, tuple(t.dtype for t in types))
+    run = reference_run(op, attrs, operands, types)
+    plan = _Plan(run if op.silent else np.errstate(all="ignore")(run), attrs, tuple(t.dtype for t in types))
     if key is not None:
         if len(op.plans) >= REMEMBERED_PLANS:
             op.plans.clear()
@@ -263,8 +268,11 @@ def _planned(op: Op, operands: tuple[EagerTensor, ...], attributes: Mapping[str,
     return plan
 
 
-def _numpy(op: Op, attrs: Mapping[str, Any], operands: Sequence[EagerTensor], types: Sequence[TensorType]) -> Run:
-    """The op's reference as a function of arrays: silent about infinities and NaNs, 16-bit floats computed in float32."""
+def reference_run(op: Op, attrs: Mapping[str, Any], operands: Sequence[Tensor], types: Sequence[TensorType]) -> Run:
+    """The op as a function of arrays: native code where that is chosen, else its reference, 16-bit floats in float32."""
+    native = _native(op, operands, attrs) if _native is not None else None
+    if native is not None:
+        return native
     reference = op.reference
     assert reference is not None
     if op.takes_sizes:
@@ -279,24 +287,30 @@ def _numpy(op: Op, attrs: Mapping[str, Any], operands: Sequence[EagerTensor], ty
                 return np.asarray(found).astype(dtypes[0], copy=False)
             return tuple([np.asarray(x).astype(d, copy=False) for x, d in zip(found, dtypes, strict=True)])
     elif attrs:
-
-        def run(*arrays: np.ndarray) -> Any:
-            return reference(*arrays, **attrs)
+        run = functools.partial(reference, **attrs)
     else:
         run = reference
-    return run if op.silent else np.errstate(all="ignore")(run)
+    return run
 
 
 # --- Python's numbers ------------------------------------------------------------------------------------------------------
 
 
-def adopt(value: Any, dtype: DType) -> EagerTensor | None:
+REMEMBERED_NUMBERS = 1024
+_numbers: dict[Any, EagerTensor] = {}
+
+
+def adopt(value: int | float, dtype: DType) -> EagerTensor | None:
     """A Python number as a constant of `dtype`, where it fits; None where the general rule must say."""
-    kind = type(value)
-    if kind is float:
-        if dtype.is_differentiable:
-            return EagerTensor(np.asarray(value, dtype.numpy), dtype, constant=True)
-    elif kind is int:
-        if dtype.is_differentiable or (dtype.is_integer and dtype.min <= value <= dtype.max):
-            return EagerTensor(np.asarray(value, dtype.numpy), dtype, constant=True)
-    return None
+    key = type(value), value, dtype.name
+    found = _numbers.get(key)
+    if found is not None:
+        return found
+    if not dtype.is_differentiable and not (type(value) is int and dtype.is_integer and dtype.min <= value <= dtype.max):
+        return None
+    found = EagerTensor(np.asarray(value, dtype.numpy), dtype, constant=True)
+    if value != 0:  # 0.0 equals -0.0
+        if len(_numbers) >= REMEMBERED_NUMBERS:
+            _numbers.clear()
+        _numbers[key] = found
+    return found

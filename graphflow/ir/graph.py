@@ -214,28 +214,33 @@ class _State:
     recorders: tuple[Any, ...] = ()  # the tapes and accumulators that are shown what runs (see `ir.eager`)
 
 
-_local = threading.local()
 _global_graph = Graph()
-_EMPTY = _State()
+
+
+class _Local(threading.local):
+    state = _State()  # what a thread starts with
+
+
+local = _Local()  # `local.state` is the short way to `state()`
 
 
 def state() -> _State:
-    return getattr(_local, "state", _EMPTY)
+    return local.state
 
 
 def change_state(**changes: Any) -> None:
     """Let this thread build with something else from now on."""
-    _local.state = replace(state(), **changes)
+    local.state = replace(state(), **changes)
 
 
 @contextmanager
 def changed_state(**changes: Any) -> Iterator[None]:
     before = state()
-    _local.state = replace(before, **changes)
+    local.state = replace(before, **changes)
     try:
         yield
     finally:
-        _local.state = before
+        local.state = before
 
 
 def get_default_graph() -> Graph:
@@ -269,11 +274,11 @@ class name_scope:  # a context manager, called like a function
         if before.eager and before.body is None:
             return self._name + "/"
         full = get_default_graph().unique_name(self._name)
-        _local.state = replace(before, scopes=tuple(full.split("/")))
+        local.state = replace(before, scopes=tuple(full.split("/")))
         return full + "/"
 
     def __exit__(self, *exc: object) -> None:
-        _local.state = self._before
+        local.state = self._before
 
 
 @contextmanager

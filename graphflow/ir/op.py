@@ -16,7 +16,7 @@ import numpy as np
 
 from graphflow.errors import DTypeError, GraphError, GraphflowError, ModeError, TypeRuleError
 from graphflow.ir.eager import EagerTensor, adopt, as_eager, execute, is_value, source_node
-from graphflow.ir.graph import Graph, building_scratch, get_default_graph, state
+from graphflow.ir.graph import Graph, building_scratch, get_default_graph, local, state
 from graphflow.ir.location import user_location
 from graphflow.ir.program import attribute_dims
 from graphflow.ir.tensor import _OPERATORS, Attrs, Constraint, Literal, Node, Tensor
@@ -95,6 +95,7 @@ class Op:
         self.effect = effect  # does it more than compute its result? Then it is neither folded nor recomputed
         self.linear = linear  # its local derivatives are finite constants, so a cotangent of 0 stays 0
         self.repeats = repeats  # may it read an element of an operand several times?
+        self.adopts = len(common) == len(operands)  # does a Python number beside a tensor always adopt its dtype?
         self.by_dtype = access is Access.ELEMENTWISE  # do the dtypes alone say how it runs on eager tensors?
         self.silent = access is Access.MOVEMENT  # does its reference compute nothing that NumPy warns of?
         self.takes_sizes = access is Access.CONTROL  # is its reference given the sizes that symbols stand for?
@@ -155,7 +156,7 @@ class Op:
     # --- use ----------------------------------------------------------------------------------------------------------
 
     def __call__(self, *operands: Any, name: str | None = None, **attributes: Any) -> Any:
-        now = state()
+        now = local.state
         if now.eager and now.body is None:  # the short way, for what needs no conversion
             for operand in operands:
                 if type(operand) is not EagerTensor:
@@ -175,15 +176,24 @@ class Op:
 
     def _adopted(self, operands: Sequence[Any]) -> tuple[EagerTensor, ...] | None:
         """Eager tensors, variables and Python numbers as eager tensors; None where the general rule must say what they are."""
-        found: list[Any] = [as_tensor_or_none(x) if type(x) is not float and type(x) is not int else None for x in operands]
-        dtype = next((t.dtype for t in found if t is not None), None)
-        if dtype is None or len(self.common) != len(self.operands):
+        found: list[Any] = []
+        dtype = None
+        for operand in operands:
+            kind = type(operand)
+            if kind is not EagerTensor and kind is not float and kind is not int:
+                operand = as_tensor_or_none(operand)
+                if type(operand) is not EagerTensor:
+                    return None
+            if type(operand) is EagerTensor:
+                dtype = operand.dtype
+            found.append(operand)
+        if dtype is None or not self.adopts:
             return None
-        for k, operand in enumerate(operands):
-            if found[k] is None:
+        for k, operand in enumerate(found):
+            if type(operand) is not EagerTensor:
                 found[k] = adopt(operand, dtype)
-            if type(found[k]) is not EagerTensor:
-                return None
+                if found[k] is None:
+                    return None
         return tuple(found)
 
     def infer(

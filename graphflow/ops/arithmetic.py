@@ -11,6 +11,7 @@ from graphflow.ir.op import as_tensor_or_none, convert_to_tensor, literal, numbe
 from graphflow.ir.tensor import Tensor
 from graphflow.ops.declare import elementwise, real_result
 from graphflow.ops.logic import cast, equal, greater, greater_equal, less_equal, where, zero_of
+from graphflow.ops.recipe import remembered
 from graphflow.types import complex64, complex128, float64
 
 # --- sums, products, quotients -----------------------------------------------------------------------------------------
@@ -56,6 +57,7 @@ def divide_(x, y):
 divide_.defvjp(lambda g, out, x, y: g / conj(y), lambda g, out, x, y: -(g / conj(y) * conj(out)))  # one division for both
 
 
+@remembered
 def divide(x: Any, y: Any, name: str | None = None) -> Tensor:
     """Elementwise quotient, x / y; integers are divided as float64."""
     return divide_(*floats(x, y), name=name)
@@ -278,18 +280,21 @@ def _complex(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return result
 
 
+@remembered
 def conj(x: Any, name: str | None = None) -> Tensor:
     """The complex conjugate; the operand itself where it is real."""
     x = convert_to_tensor(x)
     return conj_(x, name=name) if x.dtype.is_complex else x
 
 
+@remembered
 def real(x: Any, name: str | None = None) -> Tensor:
     """The real part; the operand itself where it is real."""
     x = convert_to_tensor(x)
     return real_(x, name=name) if x.dtype.is_complex else x
 
 
+@remembered
 def imag(x: Any, name: str | None = None) -> Tensor:
     """The imaginary part of a complex tensor."""
     x = convert_to_tensor(x)

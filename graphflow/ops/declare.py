@@ -20,8 +20,9 @@ from typing import Any
 
 from graphflow.errors import DTypeError, ShapeError, TypeRuleError
 from graphflow.ir import scalar as s
-from graphflow.ir.graph import name_scope
+from graphflow.ir.graph import local, name_scope
 from graphflow.ir.op import Access, Op, require
+from graphflow.ops.recipe import Recipes
 from graphflow.types import (
     AnySize,
     DType,
@@ -128,7 +129,7 @@ def elementwise(
     `scalar` is the spelling of one element in a kernel: `{0}`, `{1}` are the operands, `{t}` is the suffix of their dtype
     (f32, i64, u8, c64 ...) as in the helpers of `codegen.vector_math`, `{T}` its constructor; a dict gives a spelling per kind.
     `result` is the dtype of the result (that of the operands unless given), `domain` the range samples are drawn from, `common`
-    the operands that share a dtype (all unless given), `cost` its price in additions. Of the kinds in `host` no kernel computes it:
+    the operands that share a dtype (all unless given), `cost` its price in additions. No kernel computes the kinds in `host`:
     a run calls the reference back.
     """
 
@@ -198,9 +199,15 @@ def public(function: Callable[..., Any]) -> Callable[..., Any]:
     """A public function that prepares the operands of an op: its errors name it and its operands, as those of ops do."""
     title = function.__name__.rstrip("_")
     signature = inspect.signature(function)
+    recipes = Recipes(function)
 
     @functools.wraps(function)
     def call(*args: Any, **settings: Any) -> Any:
+        now = local.state
+        if now.eager and now.body is None:
+            found = recipes.run(args, settings)
+            if found is not NotImplemented:
+                return found
         try:
             return function(*args, **settings)
         except TypeRuleError as error:

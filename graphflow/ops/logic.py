@@ -11,6 +11,7 @@ from graphflow.ir import scalar as s
 from graphflow.ir.op import Access, convert_to_tensor, literal
 from graphflow.ir.tensor import Tensor
 from graphflow.ops.declare import broadcast_type_shapes, elementwise, op, truth
+from graphflow.ops.recipe import remembered
 from graphflow.types import TensorType, as_dtype
 
 # --- comparison --------------------------------------------------------------------------------------------------------
@@ -206,6 +207,7 @@ def _(index, x, *, dtype):
     return value if value.dtype == dtype else s.Call("cast", (value,), dtype)
 
 
+@remembered
 def cast(x: Any, dtype: Any, name: str | None = None) -> Tensor:
     """The values of `x` converted to `dtype`: floats to integers towards zero, complex numbers to their real part."""
     tensor, wanted = convert_to_tensor(x), as_dtype(dtype)

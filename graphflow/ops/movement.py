@@ -17,6 +17,7 @@ from graphflow.ir.op import Access, convert_to_tensor, require
 from graphflow.ir.tensor import Tensor
 from graphflow.ops.declare import broadcast_index, check_axis, op, require_equal
 from graphflow.ops.logic import equal, where, zero_of
+from graphflow.ops.recipe import remembered
 from graphflow.ops.shapes import never_negative, resolve_shape, shape_tuple
 from graphflow.ops.source import size_value
 from graphflow.types import AnySize, Shape, TensorType, bool_, format_shape, int64, product
@@ -84,6 +85,7 @@ def matching_groups(before: Shape, after: Shape) -> list[tuple[range, range]]:
     return groups
 
 
+@remembered
 def reshape(x: Any, shape: Any, name: str | None = None) -> Tensor:
     """The same elements in row-major order under `shape`; one size may be -1 and follows from the others."""
     x = convert_to_tensor(x)
@@ -114,6 +116,7 @@ def inverse(perm: Sequence[int]) -> tuple[int, ...]:
     return tuple(perm.index(axis) for axis in range(len(perm)))
 
 
+@remembered
 def transpose(x: Any, perm: Sequence[int] | None = None, name: str | None = None) -> Tensor:
     """The axes in another order: axis i of the result is axis perm[i] of `x`; all reversed by default."""
     x = convert_to_tensor(x)
@@ -152,6 +155,7 @@ def _(index, x, *, shape):
     return x(*broadcast_index(index, x.shape, shape))
 
 
+@remembered
 def broadcast_to(x: Any, shape: Any, name: str | None = None) -> Tensor:
     """The elements of `x` repeated along new axes in front and along axes of size 1."""
     x = convert_to_tensor(x)
@@ -179,6 +183,7 @@ def _(index, x, *, shape):
     return x(*index)
 
 
+@remembered
 def ensure_shape(x: Any, shape: Any, name: str | None = None) -> Tensor:
     """`x`, with sizes known to be those of `shape`; a run checks those that are not known. None leaves a size as it is."""
     x = convert_to_tensor(x)
@@ -221,8 +226,8 @@ def _(index, x, total, *, axis, size):
 
 
 def _slice_reference(x: np.ndarray, *, begin: tuple[int, ...], step: tuple[int, ...], shape: tuple[int, ...]) -> np.ndarray:
-    positions = [b + k * np.arange(n) for b, k, n in zip(begin, step, shape, strict=True)]
-    return x[np.ix_(*positions)] if positions else x
+    ends = [b + k * n for b, k, n in zip(begin, step, shape, strict=True)]
+    return x[tuple([slice(b, e if e >= 0 else None, k) for b, e, k in zip(begin, ends, step, strict=True)])]
 
 
 @op(access=Access.MOVEMENT, reference=_slice_reference)

@@ -188,6 +188,9 @@ class Variable:
         """The variable less `delta`, given to the variable at the end of the run."""
         return _update(assign_sub, self, delta, name)
 
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        return self.read_value().__array__(dtype, copy)
+
     def eval(self, session: Any = None) -> Any:
         """The value in `session`, or in the default session."""
         return _OPERATORS["eval"](self.value, None, session)
