@@ -38,7 +38,7 @@ def native_run(op: Op, operands: Sequence[Tensor], attrs: Mapping[str, Any]) -> 
     return None
 
 
-def compiled(op: Op, operands: Sequence[Tensor], attrs: Mapping[str, Any], shapes: Sequence[Sequence[int | None]]) -> Run:
+def compiled(op: Op, operands: Sequence[Tensor], attrs: Mapping[str, Any], shapes: Sequence[Sequence[Any]]) -> Run:
     """The executable of one application, as a function of arrays."""
     with Graph().as_default() as graph, changed_state(recorders=(), body=None, control=()):
         feeds = [make_placeholder(t.dtype, shape) for t, shape in zip(operands, shapes, strict=True)]

@@ -226,8 +226,12 @@ def _(index, x, total, *, axis, size):
 
 
 def _slice_reference(x: np.ndarray, *, begin: tuple[int, ...], step: tuple[int, ...], shape: tuple[int, ...]) -> np.ndarray:
-    ends = [b + k * n for b, k, n in zip(begin, step, shape, strict=True)]
-    return x[tuple([slice(b, e if e >= 0 else None, k) for b, e, k in zip(begin, ends, step, strict=True)])]
+    return x[tuple([_python_slice(b, k, n) for b, k, n in zip(begin, step, shape, strict=True)])]
+
+
+def _python_slice(begin: int, step: int, count: int) -> slice:
+    end = begin + step * count
+    return slice(begin, end if end >= 0 else None, step) if count else slice(0, 0)
 
 
 @op(access=Access.MOVEMENT, reference=_slice_reference)

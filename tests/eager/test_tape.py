@@ -176,10 +176,9 @@ def test_a_missing_gradient_says_why():
         tape.gradient(cut, x)
     assert tape.gradient(unseen, x, unconnected_gradients="none") is None
     close(tape.gradient(cut, [x], unconnected_gradients="zero")[0], 0.0)
-    with gf.no_gradient():
-        with gf.GradientTape() as inner:
-            inner.watch(x)
-            close(inner.gradient(x * 3.0, x), 3.0)
+    with gf.no_gradient(), gf.GradientTape() as inner:
+        inner.watch(x)
+        close(inner.gradient(x * 3.0, x), 3.0)
 
 
 def test_jacobians():
