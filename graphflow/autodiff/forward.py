@@ -112,8 +112,9 @@ def transposed(
         return results
     given = list(seeds.values())
     totals = backward(between(given, list(reached)), reached, given)
+    places = {output: k for k, output in enumerate(node.outputs)}
     for output, total in zip(seeds, totals, strict=True):
-        results[output.index] = total
+        results[places[output]] = total
     return results
 
 

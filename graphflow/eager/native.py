@@ -7,6 +7,7 @@ again.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -20,22 +21,31 @@ from graphflow.ir.tensor import Tensor
 from graphflow.ops.source import make_placeholder
 from graphflow.options import current as current_options
 from graphflow.runtime.variables import VariableStore
+from graphflow.types import TensorType
 
 LISTED = frozenset(["matmul", "with_gradient"])  # library ops whose reference is as fast
+SMALL = 4096  # operands and results of fewer elements are not worth compiling for
 COSTLY = 50  # additions: an element that costs more is computed by native code
 
 Run = Callable[..., Any]
 
 
-def native_run(op: Op, operands: Sequence[Tensor], attrs: Mapping[str, Any]) -> Run | None:
+def native_run(op: Op, operands: Sequence[Tensor], attrs: Mapping[str, Any], types: Sequence[TensorType]) -> Run | None:
     """A function of arrays that computes `op` as native code; None where its NumPy reference is to run."""
     if op.access is Access.CONTROL:
         return compiled(op, operands, attrs, [t.shape for t in operands])
+    if sum(map(size_of, operands)) + sum(map(size_of, types)) < SMALL:
+        return None
     if op.access is Access.OPAQUE and op.name not in LISTED and not op.host:
         return compiled(op, operands, attrs, [(None, *t.shape[1:]) if t.rank > 1 else t.shape for t in operands])
     if op.cost >= COSTLY and op.access is Access.MOVEMENT:
         return compiled(op, operands, attrs, [t.shape for t in operands])
     return None
+
+
+def size_of(tensor: Tensor | TensorType) -> int:
+    """The number of elements, as far as it is known."""
+    return math.prod(size for size in tensor.shape if isinstance(size, int))
 
 
 def compiled(op: Op, operands: Sequence[Tensor], attrs: Mapping[str, Any], shapes: Sequence[Sequence[Any]]) -> Run:

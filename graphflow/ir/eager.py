@@ -166,10 +166,11 @@ class Application:
 # --- running -------------------------------------------------------------------------------------------------------------
 
 Run = Callable[..., Any]
-_native: Callable[[Op, Sequence[Tensor], Mapping[str, Any]], Run | None] | None = None
+Choice = Callable[["Op", Sequence[Tensor], Mapping[str, Any], Sequence[TensorType]], Run | None]
+_native: Choice | None = None
 
 
-def set_native(choose: Callable[[Op, Sequence[Tensor], Mapping[str, Any]], Run | None]) -> None:
+def set_native(choose: Choice) -> None:
     """Let `choose` give a function of arrays that runs native code for an application, or None where NumPy is to run it."""
     global _native
     _native = choose
@@ -270,7 +271,7 @@ def _planned(op: Op, operands: tuple[EagerTensor, ...], attributes: Mapping[str,
 
 def reference_run(op: Op, attrs: Mapping[str, Any], operands: Sequence[Tensor], types: Sequence[TensorType]) -> Run:
     """The op as a function of arrays: native code where that is chosen, else its reference, 16-bit floats in float32."""
-    native = _native(op, operands, attrs) if _native is not None else None
+    native = _native(op, operands, attrs, types) if _native is not None else None
     if native is not None:
         return native
     reference = op.reference
