@@ -14,13 +14,14 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from graphflow import errors, integrate, nn, optimize, random, train
+from graphflow import errors, fft, integrate, linalg, nn, optimize, random, train
 from graphflow.autodiff import gradients, jvp
 from graphflow.codegen import cache
 from graphflow.eager import ForwardAccumulator, GradientTape, eager, enable_eager, executing_eagerly, no_gradient
 from graphflow.ir.graph import Graph, control_dependencies, get_default_graph, name_scope, reset_default_graph
 from graphflow.ir.op import constant, convert_to_tensor
 from graphflow.ir.tensor import Tensor
+from graphflow.ops.along import diff, repeat, roll, take_along_axis
 from graphflow.ops.array import (
     concat,
     expand_dims,
@@ -31,7 +32,6 @@ from graphflow.ops.array import (
     ones_like,
     pad,
     rank,
-    repeat,
     reverse,
     shape,
     size,
@@ -48,7 +48,9 @@ from graphflow.ops.array import (
     range_ as range,
 )
 from graphflow.ops.control import case, cond, foldl, foldr, map_fn, scan, switch_case, vmap, while_loop
+from graphflow.ops.cumulative import cumprod, cumsum
 from graphflow.ops.custom_gradient import custom_gradient
+from graphflow.ops.grids import broadcast_arrays, linspace, meshgrid
 from graphflow.ops.host import numpy_function, py_function
 from graphflow.ops.indexing import gather, one_hot, tensor_scatter_nd_add, tensor_scatter_nd_update
 from graphflow.ops.linalg import einsum, matmul, tensordot
@@ -103,6 +105,7 @@ from graphflow.ops.math import (
     expm1,
     floor,
     floordiv,
+    hypot,
     imag,
     is_finite,
     is_inf,
@@ -113,16 +116,19 @@ from graphflow.ops.math import (
     log2,
     log10,
     log_sigmoid,
+    logaddexp,
     maximum,
     minimum,
     mod,
     multiply,
     negative,
+    nextafter,
     real,
     reciprocal,
     rsqrt,
     sigmoid,
     sign,
+    signbit,
     sin,
     sinh,
     softplus,
@@ -141,6 +147,7 @@ from graphflow.ops.math import (
 from graphflow.ops.math import (
     round_ as round,
 )
+from graphflow.ops.matrices import eye, tril, triu
 from graphflow.ops.movement import broadcast_to, ensure_shape, reshape, transpose
 from graphflow.ops.reductions import (
     argmax,
@@ -158,6 +165,8 @@ from graphflow.ops.reductions import (
     reduce_sum,
     reduce_variance,
 )
+from graphflow.ops.searching import count_nonzero, isin, searchsorted
+from graphflow.ops.sorting import argsort, cummax, cummin, sort, top_k
 from graphflow.ops.source import make_placeholder as placeholder
 from graphflow.ops.state import (
     Operation,
@@ -238,6 +247,7 @@ __all__ = [
     "add",
     "argmax",
     "argmin",
+    "argsort",
     "as_dtype",
     "asin",
     "asinh",
@@ -252,6 +262,7 @@ __all__ = [
     "bitwise_or",
     "bitwise_xor",
     "bool",
+    "broadcast_arrays",
     "broadcast_to",
     "cache",
     "case",
@@ -272,7 +283,13 @@ __all__ = [
     "copysign",
     "cos",
     "cosh",
+    "count_nonzero",
+    "cummax",
+    "cummin",
+    "cumprod",
+    "cumsum",
     "custom_gradient",
+    "diff",
     "digamma",
     "divide",
     "eager",
@@ -289,6 +306,8 @@ __all__ = [
     "exp2",
     "expand_dims",
     "expm1",
+    "eye",
+    "fft",
     "fill",
     "flip",
     "float16",
@@ -309,6 +328,7 @@ __all__ = [
     "greater",
     "greater_equal",
     "group",
+    "hypot",
     "identity",
     "imag",
     "int8",
@@ -320,16 +340,20 @@ __all__ = [
     "is_finite",
     "is_inf",
     "is_nan",
+    "isin",
     "jvp",
     "left_shift",
     "less",
     "less_equal",
     "lgamma",
+    "linalg",
+    "linspace",
     "log",
     "log1p",
     "log2",
     "log10",
     "log_sigmoid",
+    "logaddexp",
     "logical_and",
     "logical_not",
     "logical_or",
@@ -338,6 +362,7 @@ __all__ = [
     "map_fn",
     "matmul",
     "maximum",
+    "meshgrid",
     "minimum",
     "mod",
     "moments",
@@ -345,6 +370,7 @@ __all__ = [
     "multiply",
     "name_scope",
     "negative",
+    "nextafter",
     "nn",
     "no_gradient",
     "norm",
@@ -379,18 +405,22 @@ __all__ = [
     "reshape",
     "reverse",
     "right_shift",
+    "roll",
     "round",
     "rsqrt",
     "scan",
+    "searchsorted",
     "set_num_threads",
     "set_random_seed",
     "shape",
     "sigmoid",
     "sign",
+    "signbit",
     "sin",
     "sinh",
     "size",
     "softplus",
+    "sort",
     "split",
     "sqrt",
     "square",
@@ -401,15 +431,19 @@ __all__ = [
     "subtract",
     "swapaxes",
     "switch_case",
+    "take_along_axis",
     "tan",
     "tanh",
     "tensor_scatter_nd_add",
     "tensor_scatter_nd_update",
     "tensordot",
     "tile",
+    "top_k",
     "train",
     "trainable_variables",
     "transpose",
+    "tril",
+    "triu",
     "trunc",
     "uint8",
     "uint16",

@@ -141,8 +141,8 @@ def rows_text(executable: Executable) -> str:
     for k, item in enumerate(rows):
         if isinstance(item, Kernel):
             text = f"{item.name}  extent {sources[id(item)].extent}{'  may fail' if item.checks else ''}"
-        elif isinstance(row := program.rows[k], Move):
-            text = step_text(item, row.targets)
+        else:
+            text = step_text(item, row.targets if isinstance(row := program.rows[k], Move) else ())
         lines.append(f"  {k:>3}  {'  ' * depth[k]}{text}")
     return "\n".join(lines)
 

@@ -26,7 +26,7 @@ LAYERS = (
     ("runtime",),
     ("capture", "compiler", "link", "stages"),
     ("session", "feeds", "fetches"),
-    ("viz", "eager", "profiler", "train", "nn", "random", "testing", "integrate", "optimize"),
+    ("viz", "eager", "profiler", "train", "nn", "linalg", "fft", "random", "testing", "integrate", "optimize"),
     ("__init__",),
 )
 LEVEL = {name: level for level, row in enumerate(LAYERS) for name in row}
@@ -103,7 +103,7 @@ def test_importing_graphflow_is_light():
     assert done.stdout.strip() == "", f"importing graphflow imports {done.stdout.strip()}"
 
 
-PUBLIC = (gf, gf.integrate, gf.nn, gf.optimize, gf.random, gf.train, gf.viz)
+PUBLIC = (gf, gf.fft, gf.integrate, gf.linalg, gf.nn, gf.optimize, gf.random, gf.train, gf.viz)
 
 
 def public_names():

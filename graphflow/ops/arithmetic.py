@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from graphflow.errors import DTypeError
-from graphflow.ir.op import as_tensor_or_none, convert_to_tensor, literal, number_array, widest_literal
+from graphflow.ir.op import Access, as_tensor_or_none, convert_to_tensor, literal, number_array, widest_literal
 from graphflow.ir.tensor import Tensor
-from graphflow.ops.declare import elementwise, real_result
+from graphflow.ops.declare import broadcast_type_shapes, elementwise, op, real_result
 from graphflow.ops.logic import cast, equal, greater, greater_equal, less_equal, where, zero_of
 from graphflow.ops.recipe import remembered
-from graphflow.types import complex64, complex128, float64
+from graphflow.types import TensorType, complex64, complex128, float32, float64
 
 # --- sums, products, quotients -----------------------------------------------------------------------------------------
 
@@ -199,6 +199,18 @@ sign.defvjp(_sign_vjp)
 @elementwise(scalar="copysign_{t}({0}, {1})", reference=np.copysign, kinds="float", differentiable=False)
 def copysign(x, y):
     """Elementwise |x| with the sign of y."""
+
+
+def _single_or_double(x: TensorType, y: TensorType) -> TensorType:
+    if x.dtype != y.dtype or x.dtype not in (float32, float64):
+        raise DTypeError(f"no neighbours of {x.dtype} and {y.dtype}", rule="Both are float32, or both float64.")
+    return x.with_shape(broadcast_type_shapes(x.shape, y.shape))
+
+
+@op(access=Access.OPAQUE, reference=np.nextafter, common=("x", "y"), differentiable=False, host=True)
+def nextafter(x, y):
+    """Elementwise the number next to x in the direction of y."""
+    return _single_or_double(x, y)
 
 
 # --- rounding ----------------------------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ from graphflow.types import AnySize, DType, Size, as_dtype, float32, float64, fl
 
 __all__ = [
     "cast", "concat", "ensure_shape", "expand_dims", "fill", "flip", "moveaxis", "ones", "ones_like", "pad", "range_", "rank",
-    "repeat", "reverse", "shape", "size", "split", "squeeze", "stack", "swapaxes", "tile", "transpose", "unstack", "where",
+    "reverse", "shape", "size", "split", "squeeze", "stack", "swapaxes", "tile", "transpose", "unstack", "where",
     "zeros", "zeros_like",
 ]  # fmt: skip
 
@@ -301,19 +301,6 @@ def tile(x: Any, multiples: Any, name: str | None = None) -> Tensor:
     opened = reshape(x, [size for d in x.shape for size in (1, d)])
     spread = broadcast_to(opened, [size for m, d in zip(counts, x.shape, strict=True) for size in (m, d)])
     return reshape(spread, [m * d for m, d in zip(counts, x.shape, strict=True)], name=name)
-
-
-@public
-def repeat(x: Any, repeats: Any, axis: int | None = None, name: str | None = None) -> Tensor:
-    """Each element along `axis` repeated `repeats` times; the elements of the flattened tensor where there is no axis."""
-    x = convert_to_tensor(x)
-    if axis is None:
-        x, axis = reshape(x, (-1,)), 0
-    axis = check_axis(axis, x.rank)
-    (count,) = shape_tuple(repeats, "repeat")
-    opened = reshape(x, (*x.shape[: axis + 1], 1, *x.shape[axis + 1 :]))
-    spread = broadcast_to(opened, (*x.shape[: axis + 1], count, *x.shape[axis + 1 :]))
-    return reshape(spread, (*x.shape[:axis], x.shape[axis] * count, *x.shape[axis + 1 :]), name=name)
 
 
 @public

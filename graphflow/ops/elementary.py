@@ -10,7 +10,7 @@ import numpy as np
 from graphflow.ops import special
 from graphflow.ops.arithmetic import conj
 from graphflow.ops.declare import elementwise
-from graphflow.ops.logic import equal, greater, less, not_equal, where
+from graphflow.ops.logic import equal, greater, less, logical_and, not_equal, where
 
 # --- exponentials and logarithms ---------------------------------------------------------------------------------------
 
@@ -71,6 +71,26 @@ def log1p(x):
 log1p.defvjp(lambda g, out, x: g / conj(x + 1))
 
 
+@elementwise(
+    scalar="({0} + {T}(0.6931471805599453)) if {0} == {1} else maximum_{t}({0}, {1}) + log1p_{t}(exp_{t}(-abs({0} - {1})))",
+    reference=np.logaddexp,
+    domain=(-4, 4),
+    kinds="float",
+    cost=26,
+)
+def logaddexp(x, y):
+    """Elementwise log(exp(x) + exp(y)), without overflow."""
+
+
+def _share(x: Any, y: Any) -> Any:
+    """exp(x) / (exp(x) + exp(y)), and a half where both are the same infinity."""
+    infinite = logical_and(equal(x, y), not_equal(x - x, 0))
+    return sigmoid(where(infinite, 0, x - y))
+
+
+logaddexp.defvjp(lambda g, out, x, y: g * _share(x, y), lambda g, out, x, y: g * _share(y, x))
+
+
 @elementwise(scalar="sigmoid_{t}({0})", reference=special.sigmoid, domain=(-4, 4), kinds="float", cost=11)
 def sigmoid(x):
     """Elementwise logistic function, 1 / (1 + exp(-x))."""
@@ -118,6 +138,29 @@ def cbrt(x):
 
 
 cbrt.defvjp(lambda g, out, x: g / (3 * (out * out)))
+
+
+_LONGER, _SHORTER = "maximum_{t}(abs({0}), abs({1}))", "minimum_{t}(abs({0}), abs({1}))"
+_HYPOT = f"{_LONGER} * sqrt_{{t}}({{T}}(1) + {_SHORTER} / {_LONGER} * ({_SHORTER} / {_LONGER}))"
+
+
+@elementwise(
+    scalar="{T}(inf) if abs({0}) == {T}(inf) else {T}(inf) if abs({1}) == {T}(inf) else "
+    f"{_LONGER} if {_LONGER} == {{T}}(0) else {_HYPOT}",
+    reference=np.hypot,
+    domain=(-4, 4),
+    kinds="float",
+    cost=20,
+)
+def hypot(x, y):
+    """Elementwise length of (x, y), sqrt(x * x + y * y), without overflow; infinite if either is. Its gradient at 0 is 0."""
+
+
+def _hypot_vjp(g: Any, out: Any, x: Any) -> Any:
+    return g * (x / where(equal(out, 0), 1, out))
+
+
+hypot.defvjp(lambda g, out, x, y: _hypot_vjp(g, out, x), lambda g, out, x, y: _hypot_vjp(g, out, y))
 
 
 def _power_reference(x: np.ndarray, y: np.ndarray) -> np.ndarray:

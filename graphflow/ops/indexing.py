@@ -387,7 +387,7 @@ def _index_axis(plan: Subscript, item: Any, size: AnySize) -> None:
     position = _position(item)
     if isinstance(position, Tensor):
         plan.take(0, 1, size)
-        plan.gathers.append((len(plan.shape), _wrapped(position, size)))
+        plan.gathers.append((len(plan.shape), wrapped(position, size)))
         plan.shape.append(size)
         return
     begin = position + size if isinstance(position, int) and position < 0 else position
@@ -416,7 +416,7 @@ def _position(item: Any) -> int | Size | Tensor:
     return int(tensor.numpy()) if tensor.op.name == "constant" and not tensor.rank else tensor
 
 
-def _wrapped(indices: Tensor, size: AnySize) -> Tensor:
+def wrapped(indices: Tensor, size: AnySize) -> Tensor:
     """Constant indices counted from the front; what a run computes must be so already."""
     if indices.op.name != "constant" or not (indices.numpy() < 0).any():
         return indices

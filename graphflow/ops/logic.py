@@ -163,8 +163,8 @@ where.defguard(None, lambda out, c, x, y: c, lambda out, c, x, y: logical_not(c)
 
 
 def zero_of(x: Tensor) -> Tensor:
-    """The scalar 0 of the dtype of `x`."""
-    return literal(0, x.dtype)
+    """The scalar 0, or False, of the dtype of `x`."""
+    return literal(False if x.dtype.is_bool else 0, x.dtype)
 
 
 # --- conversion --------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 from typing import Any
 
-from graphflow.ir.op import convert_to_tensor
+from graphflow.ir.op import convert_to_tensor, literal
 from graphflow.ir.tensor import Tensor
 from graphflow.ops.arithmetic import (
     absolute,
@@ -23,6 +23,7 @@ from graphflow.ops.arithmetic import (
     mod,
     multiply,
     negative,
+    nextafter,
     real,
     relu,
     round_,
@@ -49,11 +50,13 @@ from graphflow.ops.elementary import (
     exp,
     exp2,
     expm1,
+    hypot,
     lgamma,
     log,
     log1p,
     log2,
     log10,
+    logaddexp,
     power,
     rsqrt,
     sigmoid,
@@ -148,6 +151,13 @@ def xlogy(x: Any, y: Any) -> Tensor:
     return where(equal(x, 0), 0, x * log(y))
 
 
+@composition
+def signbit(x: Any) -> Tensor:
+    """Elementwise: does x have a minus sign, as -0.0 has?"""
+    x = convert_to_tensor(x)
+    return less(copysign(literal(1, x.dtype), x), 0) if x.dtype.is_floating else less(x, 0)
+
+
 __all__ = [
     "absolute",
     "acos",
@@ -183,6 +193,7 @@ __all__ = [
     "floordiv",
     "greater",
     "greater_equal",
+    "hypot",
     "identity",
     "imag",
     "invert",
@@ -198,6 +209,7 @@ __all__ = [
     "log2",
     "log10",
     "log_sigmoid",
+    "logaddexp",
     "logical_and",
     "logical_not",
     "logical_or",
@@ -207,6 +219,7 @@ __all__ = [
     "mod",
     "multiply",
     "negative",
+    "nextafter",
     "not_equal",
     "power",
     "real",
@@ -217,6 +230,7 @@ __all__ = [
     "rsqrt",
     "sigmoid",
     "sign",
+    "signbit",
     "sin",
     "sinh",
     "softplus",

@@ -203,7 +203,6 @@ TABLE: dict[str, list[Any]] = {
     "split": [row(gf.split, (f(4, 6),), lambda x: tuple(np.split(x, 3, 1)), 3, 1),
               row(gf.split, (f(4, 6),), lambda x: (x[:1], x[1:3], x[3:]), [1, -1, 1])],
     "tile": [row(gf.tile, (f(2, 3),), lambda x: np.tile(x, (2, 1)), [2, 1]), row(gf.tile, (f(2, 3),), lambda x: np.tile(x, (0, 2)), [0, 2])],
-    "repeat": [row(gf.repeat, (f(2, 3),), lambda x, a=a: np.repeat(x, 2, a), 2, a) for a in (None, 0, 1)],
     "pad": [row(gf.pad, (f(2, 3),), lambda x: np.pad(x, ((1, 2), (0, 1)), constant_values=5), [[1, 2], [0, 1]], constant_values=5),
             row(gf.pad, (f(3, 4),), lambda x: np.pad(x, ((1, 2), (2, 0)), mode="reflect"), [[1, 2], [2, 0]], "REFLECT"),
             row(gf.pad, (f(3, 4),), lambda x: np.pad(x, ((1, 2), (2, 0)), mode="symmetric"), [[1, 2], [2, 0]], "SYMMETRIC")],

@@ -35,7 +35,7 @@ def same_kind_of_answer(actual, expected):
         expected.dtype,
         expected.shape,
     )
-    tolerance = {"float16": 2e-3, "float32": 1e-5}.get(actual.dtype.name, 1e-12)
+    tolerance = {"float16": 2e-3, "float32": 1e-5, "complex64": 1e-5}.get(actual.dtype.name, 1e-12)
     np.testing.assert_allclose(actual, expected, rtol=tolerance, atol=tolerance)
 
 
