@@ -15,6 +15,7 @@ from typing import Any
 VOID, POINTER, FLOAT, DOUBLE = "void", "ptr", "float", "double"
 I1, I8, I32, I64 = "i1", "i8", "i32", "i64"
 
+SELDOM = 1 << 20  # times that a branch goes one way for once that it goes the unlikely other one
 Property = str | tuple[str, int]  # what is asked of a loop: `llvm.loop.unroll.disable`, or with a number
 
 
@@ -128,6 +129,10 @@ class Module:
     def _node(self, content: str) -> str:
         content = f"!{{ {content} }}"
         return self._metadata.setdefault(content, f"!{len(self._metadata)}")
+
+    def weights(self, then: int, otherwise: int) -> str:
+        """The number of a node that says how often the one and the other side of a branch is taken."""
+        return self._node(f'!"branch_weights", i32 {then}, i32 {otherwise}')
 
     def loop(self, properties: Sequence[Property]) -> str:
         """The name of a loop of which something is asked, for its last branch."""
@@ -270,8 +275,10 @@ class Builder:
         """Go on in a block; `loop` names the loop that this branch closes."""
         self.line(f"br label %{to.name}{f', !llvm.loop {loop}' if loop else ''}")
 
-    def cbranch(self, condition: Value, then: Block, otherwise: Block) -> None:
-        self.line(f"br {condition}, label %{then.name}, label %{otherwise.name}")
+    def cbranch(self, condition: Value, then: Block, otherwise: Block, unlikely: bool = False) -> None:
+        """Go on in `then` or `otherwise`; where the condition is unlikely, LLVM keeps the branch and makes no choice of it."""
+        note = f", !prof {self.module.weights(1, SELDOM)}" if unlikely else ""
+        self.line(f"br {condition}, label %{then.name}, label %{otherwise.name}{note}")
 
     def ret(self, value: Value | None = None) -> None:
         self.line("ret void" if value is None else f"ret {value}")

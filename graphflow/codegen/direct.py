@@ -49,6 +49,7 @@ FLAGS = ("reassoc", "contract")
 CHAINS = frozenset(name.rpartition("_")[0] for name in ULP_BOUNDS) - {"sqrt", "rsqrt"}  # helpers that are long chains
 INTERLEAVE = 4  # vectors at a time of loops that call them; docs/performance.md has 1, 2, 3 and 8
 OUTLINED = 1200  # instructions of all places where a kernel of scalars calls a helper; more of them call one function
+SHORT = 8  # instructions of a helper that is always written out
 MAX_SCOPES = 48  # buffers beyond this number may alias one another
 # LLVM unrolls loops of a known, small number of terms before it vectorises them, and then gathers from several rows at once.
 VECTORISED, LANES, UNROLLED = 16, 8, 128  # terms, and lanes of sums: fewer are left to it, more it does not unroll
@@ -163,7 +164,8 @@ def outlined_helpers(owner: _Module, definition: ast.FunctionDef) -> set[str]:
     found = set()
     for name, count in calls.items():
         helper = _helper(name) if count > 1 else None
-        if helper is not None and count * len(owner.helper_function(helper).blocks[0].lines) > OUTLINED:
+        size = len(owner.helper_function(helper).blocks[0].lines) if helper is not None else 0
+        if size > SHORT and count * size > OUTLINED:
             found.add(name)
     return found
 
@@ -562,6 +564,19 @@ class _Function:
         self.builder.position_at_end(end)
         return select(Traced(self.builder, outside, boolean), self.constant(0, INT64), index)
 
+    def quotient(self, dtype: np.dtype, arguments: Sequence[Any]) -> Traced:
+        """quotient(x, d, r): x / d, where r is 1 / d at hand. A branch, so that x * r need not wait for a division."""
+        x, d, reciprocal = (self.typed(a, dtype) for a in arguments)
+        slot = self.entry.alloca(llvm_type(dtype))
+        tiny, normal, end = (self.function.new_block(n) for n in ("tiny", "normal", "quotient"))
+        self.builder.cbranch(d.call("fabs").compare("<", float(np.finfo(dtype).tiny)).value, tiny, normal, unlikely=True)
+        for block, operation, by in ((tiny, "fdiv", d), (normal, "fmul", reciprocal)):
+            self.builder.position_at_end(block)
+            self.builder.store(self.builder.binary(operation, x.value, by.value, ("contract",)), slot)
+            self.builder.branch(end)
+        self.builder.position_at_end(end)
+        return Traced(self.builder, self.builder.load(llvm_type(dtype), slot), dtype)
+
     def saturating(self, value: Traced, dtype: np.dtype) -> Traced:
         """A float as an integer, towards zero; out of range the nearest integer, 0 for NaN."""
         bits, sign = 8 * dtype.itemsize, "s" if dtype.kind == "i" else "u"
@@ -671,6 +686,7 @@ _TYPED = {
     "listed_block": _Function.listed_block,
     "transpose": _Function.transpose,
     "merge": _Function.merge,
+    "quotient": _Function.quotient,
 }
 _COMPARISONS = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!="}
 _FLOAT_ARITHMETIC = {ast.Add: "fadd", ast.Sub: "fsub", ast.Mult: "fmul", ast.Div: "fdiv"}

@@ -6,7 +6,7 @@ from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
-from numpy import complex64, int64
+from numpy import complex64, finfo, float32, float64, int64
 
 from graphflow.codegen.vector_math import cos_f32, cos_f64, exp_f32, exp_f64, sin_f32, sin_f64
 
@@ -22,6 +22,18 @@ def checked_index(index, size, errors, site):
         errors[2] = size
         return int64(0)
     return int64(index)
+
+
+def _quotient(tiny: float):
+    @njit(error_model="numpy")
+    def quotient(x, d, reciprocal):
+        """x / d, where 1 / d is at hand: that times x, unless it may be infinite."""
+        return x / d if abs(d) < tiny else x * reciprocal
+
+    return quotient
+
+
+quotient_f32, quotient_f64 = _quotient(finfo(float32).tiny), _quotient(finfo(float64).tiny)
 
 
 def _saturating(target: types.Type, bits: int, signed: bool):

@@ -23,13 +23,17 @@ INDEX = {
     "index_mod": "index_mod({0}, {1})",
     "threefry": "threefry_{4}({0}, {1}, {2}, {3})",
 }
+SHORT = {  # what `loop.critical_path` makes of divisions and sums
+    "quotient": "quotient_{t}({0}, {1}, {2})",
+    "multiply_add": "multiply_add_{t}({0}, {1}, {2})",
+}
 
 
 def spelling(fn: str, dtype: DType) -> str:
     """The text of a scalar function on operands of `dtype`, with `{0}`, `{1}` for them."""
     if fn in INDEX:
         return INDEX[fn]
-    template = _template(fn, dtype.kind)
+    template = SHORT.get(fn) or _template(fn, dtype.kind)
     return template.replace("{t}", SUFFIX[dtype.compute.name]).replace("{T}", constructor(dtype))
 
 

@@ -294,6 +294,9 @@ def logarithm(x: Scalar, base: int) -> Scalar:
     return logarithm_domain(x, x, fma(e, as_type(exponent_factor, x.dtype), product + low))
 
 
+multiply_add_f32, multiply_add_f64 = helper(multiply_add, "multiply_add_f32"), helper(multiply_add, "multiply_add_f64")
+
+
 @helper
 def log2_f32(x: Scalar) -> Scalar:
     """Logarithm to base 2. Exact for powers of two."""

@@ -15,6 +15,7 @@ from graphflow.ir.op import Access
 from graphflow.ir.program import Program, bodies_of
 from graphflow.ir.scalar import Accumulator, Axis, Call, Const, Expr, Index, Load, SizeValue, as_index, index_mul
 from graphflow.ir.tensor import Node, Tensor
+from graphflow.loop.critical_path import shortened
 from graphflow.loop.elements import (
     REGISTERS,
     SUMMED,
@@ -510,7 +511,7 @@ def lower_sequential(
             block = loop_block(lowering, node)
     except TooLarge:
         return None
-    return make_kernel(lowering, block, extent, work)
+    return make_kernel(lowering, shortened(block), extent, work)
 
 
 def operand_readers(lowering: _Lowering, node: Node) -> list[Read]:
