@@ -14,10 +14,10 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from graphflow import errors, fft, integrate, linalg, nn, optimize, random, train
+from graphflow import errors, fft, integrate, linalg, nn, numpy, optimize, random, train
 from graphflow.autodiff import gradients, jvp
 from graphflow.codegen import cache
-from graphflow.eager import ForwardAccumulator, GradientTape, eager, enable_eager, executing_eagerly, no_gradient
+from graphflow.eager import ForwardAccumulator, GradientTape, eager, enable_eager, executing_eagerly, from_dlpack, no_gradient
 from graphflow.ir.graph import Graph, control_dependencies, get_default_graph, name_scope, reset_default_graph
 from graphflow.ir.op import constant, convert_to_tensor
 from graphflow.ir.tensor import Tensor
@@ -217,7 +217,7 @@ from graphflow.types import (
 __version__ = "0.1.0"
 
 # What only those who look into programs need is imported when it is first used: modules, and names with their modules.
-_LAZY = {"viz": "viz", "Profile": "profiler:Profile", "profile": "profiler:profile"}
+_LAZY = {"array_api": "array_api", "viz": "viz", "Profile": "profiler:Profile", "profile": "profiler:profile"}
 
 
 def __getattr__(name: str) -> Any:
@@ -248,6 +248,7 @@ __all__ = [
     "argmax",
     "argmin",
     "argsort",
+    "array_api",
     "as_dtype",
     "asin",
     "asinh",
@@ -317,6 +318,7 @@ __all__ = [
     "floordiv",
     "foldl",
     "foldr",
+    "from_dlpack",
     "gather",
     "get_default_graph",
     "get_default_session",
@@ -375,6 +377,7 @@ __all__ = [
     "no_gradient",
     "norm",
     "not_equal",
+    "numpy",
     "numpy_function",
     "one_hot",
     "ones",

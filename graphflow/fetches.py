@@ -43,7 +43,7 @@ class Structure:
         parts: list[Any] = []
         self.build = self._visit(fetches, parts)
         # A list of different tensors: the values are the result as they are.
-        self.flat = type(fetches) is list and [*fetches] == self.tensors
+        self.flat = type(fetches) is list and [id(x) for x in fetches] == [id(x) for x in self.tensors]
         self.key = tuple(parts)
 
     def _visit(self, item: Any, key: list[Any]) -> Callable[[list[Any]], Any]:

@@ -100,6 +100,8 @@ class DType:
     def __eq__(self, other: object) -> bool:
         if isinstance(other, DType):
             return self.name == other.name
+        if other is None:  # NumPy's default dtype, to NumPy
+            return False
         try:
             return self.name == as_dtype(other).name
         except (DTypeError, TypeError):
@@ -143,7 +145,7 @@ def as_dtype(value: Any) -> DType:
         return complex64
     try:
         dtype = np.dtype(value)
-    except TypeError:
+    except (TypeError, ValueError):
         dtype = None
     found = _BY_NAME.get(dtype.name) if dtype is not None else None
     if found is None:

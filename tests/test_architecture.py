@@ -26,7 +26,8 @@ LAYERS = (
     ("runtime",),
     ("capture", "compiler", "link", "stages"),
     ("session", "feeds", "fetches"),
-    ("viz", "eager", "profiler", "train", "nn", "linalg", "fft", "random", "testing", "integrate", "optimize"),
+    ("linalg", "fft", "nn", "random", "testing", "integrate", "optimize"),
+    ("viz", "eager", "numpy", "array_api", "profiler", "train"),
     ("__init__",),
 )
 LEVEL = {name: level for level, row in enumerate(LAYERS) for name in row}
@@ -103,7 +104,7 @@ def test_importing_graphflow_is_light():
     assert done.stdout.strip() == "", f"importing graphflow imports {done.stdout.strip()}"
 
 
-PUBLIC = (gf, gf.fft, gf.integrate, gf.linalg, gf.nn, gf.optimize, gf.random, gf.train, gf.viz)
+PUBLIC = (gf, gf.array_api, gf.fft, gf.integrate, gf.linalg, gf.nn, gf.numpy, gf.optimize, gf.random, gf.train, gf.viz)
 
 
 def public_names():

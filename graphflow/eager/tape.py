@@ -73,6 +73,7 @@ class GradientTape:
             if isinstance(leaf, Variable):
                 self._asked.add(leaf)
                 continue
+            leaf = getattr(leaf, "tensor", leaf)
             if not isinstance(leaf, Tensor):
                 raise GradientError(f"cannot watch {leaf!r:.60}", rule="A tape watches tensors and variables.")
             if not leaf.dtype.is_differentiable:
@@ -170,9 +171,10 @@ class GradientTape:
         """The tensors that a source is on this tape: itself, or the values of a variable that were read."""
         if isinstance(source, Variable):
             return list(self._reads.get(source, ())) or [source.value]
-        if not isinstance(source, Tensor):
+        tensor = getattr(source, "tensor", source)
+        if not isinstance(tensor, Tensor):
             raise GradientError(f"gradient: {source!r:.60} is no tensor", rule="Sources are tensors and variables.")
-        return [source]
+        return [tensor]
 
     def _derivatives(
         self, targets: Sequence[Tensor], weights: Sequence[Any], sources: Sequence[Any], unconnected: str

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from graphflow.errors import ModeError
-from graphflow.ir.graph import local, next_node_number
+from graphflow.ir.graph import is_eager, local, next_node_number
 from graphflow.ir.location import PACKAGE, SourceLocation
-from graphflow.ir.tensor import Attrs, Literal, Node, Tensor
-from graphflow.types import DType, TensorType
+from graphflow.ir.protocols import ArrayValue
+from graphflow.ir.tensor import Attrs, Literal, Node, Tensor, operator
+from graphflow.types import DType, TensorType, as_dtype
 
 if TYPE_CHECKING:
     from graphflow.ir.op import Op
@@ -27,11 +28,11 @@ REMEMBERED_PLANS = 4096  # applications of one op that are kept, by types and at
 _NOWHERE = SourceLocation("<eager>", 0)
 
 
-class EagerTensor(Tensor):
+class EagerTensor(ArrayValue, Tensor):
     """A tensor whose value is there: a constant, or what an op computed in eager mode. The value never changes.
 
     In a graph a constant is a constant; any other eager tensor is a value of this process, which only the functions and the
-    bodies of loops that are being traced take in.
+    bodies of loops that are being traced take in. `==` compares elements in eager mode; in a graph it is identity.
     """
 
     __slots__ = ("_node", "array", "constant", "dtype")
@@ -67,20 +68,34 @@ class EagerTensor(Tensor):
 
     ndim = rank
 
-    def numpy(self) -> np.ndarray:
-        """The value as an array that cannot be written to; no copy."""
-        self.array.flags.writeable = False
-        return self.array
-
     def eval(self, feed_dict: Any = None, session: Any = None) -> np.ndarray:
         """The value."""
         return self.numpy()
 
-    def __repr__(self) -> str:
-        return f"<Tensor {self.type}: {np.array2string(self.array, separator=', ', threshold=100)}>"
+    def __eq__(self, other: object) -> Any:
+        return operator("equal")(self, other) if self._compares_with(other) else NotImplemented
 
-    def __bool__(self) -> bool:
-        return bool(self.array)
+    def __ne__(self, other: object) -> Any:
+        return operator("not_equal")(self, other) if self._compares_with(other) else NotImplemented
+
+    def _compares_with(self, other: Any) -> bool:
+        """Does `==` compare the elements with those of `other`? Else it is identity."""
+        if isinstance(other, Tensor):
+            return isinstance(other, EagerTensor) and (is_eager() or not self.constant or not other.constant)
+        return (is_eager() or not self.constant) and (isinstance(other, _NUMBERS) or hasattr(other, "dtype"))
+
+    def __reduce__(self) -> Any:
+        return _restored, (self.array, self.dtype.name, self.constant)
+
+    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        return operator("array_namespace")(api_version)
+
+
+_NUMBERS = (bool, int, float, complex, np.generic, np.ndarray, list, tuple)
+
+
+def _restored(array: np.ndarray, dtype: str, constant: bool) -> EagerTensor:
+    return EagerTensor(array, as_dtype(dtype), constant)
 
 
 def source_node(tensor: EagerTensor, name: str | None = None, location: SourceLocation = _NOWHERE) -> Node:

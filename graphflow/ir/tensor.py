@@ -110,7 +110,6 @@ class Tensor:
 
     __slots__ = ("__weakref__", "index", "node")
     __match_args__ = ("op", "inputs")
-    __array_ufunc__ = None  # numpy_array * tensor asks the tensor
 
     def __init__(self, node: Node, index: int) -> None:
         self.node = node
@@ -162,7 +161,37 @@ class Tensor:
     @property
     def T(self) -> Tensor:
         """The transpose: all axes in reverse order."""
-        return _operator("transpose")(self)
+        return operator("transpose")(self)
+
+    @property
+    def mT(self) -> Tensor:
+        """Each matrix transposed: the last two axes exchanged."""
+        return operator("swapaxes")(self, -1, -2)
+
+    @property
+    def real(self) -> Tensor:
+        """The real part."""
+        return operator("real")(self)
+
+    @property
+    def imag(self) -> Tensor:
+        """The imaginary part."""
+        return operator("imag")(self)
+
+    @property
+    def size(self) -> AnySize:
+        """The number of elements; a symbol where a run decides."""
+        return self.type.size
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of one element."""
+        return self.dtype.itemsize
+
+    @property
+    def nbytes(self) -> AnySize:
+        """Bytes of all elements."""
+        return self.size * self.itemsize
 
     def get_shape(self) -> Shape:
         """The same as `shape`."""
@@ -180,7 +209,7 @@ class Tensor:
 
     def eval(self, feed_dict: Any = None, session: Any = None) -> Any:
         """The value in `session`, or in the default session."""
-        return _operator("eval")(self, feed_dict, session)
+        return operator("eval")(self, feed_dict, session)
 
     def __repr__(self) -> str:
         return f"<Tensor {self.name}: {self.type}>"
@@ -188,6 +217,21 @@ class Tensor:
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
         value = self.numpy()
         return value if dtype is None else value.astype(dtype)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **settings: Any) -> Any:
+        return operator("ufunc")(ufunc, method, inputs, settings)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, settings: Any) -> Any:
+        return operator("array_function")(function, args, settings)
+
+    def __copy__(self) -> Tensor:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Tensor:
+        return self
+
+    def __reduce__(self) -> Any:
+        raise ModeError(f"{self.name} is symbolic: it is a place in a graph, and has nothing to be pickled")
 
     def __bool__(self) -> bool:
         if self.op.name == "constant":
@@ -214,7 +258,7 @@ class Tensor:
         return self.shape[0]
 
     def __getitem__(self, key: Any) -> Tensor:
-        return _operator("getitem")(self, key)
+        return operator("getitem")(self, key)
 
     if TYPE_CHECKING:  # set below, from a table
 
@@ -245,28 +289,35 @@ class Tensor:
         def __ge__(self, other: Any) -> Tensor: ...
 
     def __neg__(self) -> Tensor:
-        return _operator("negative")(self)
+        return operator("negative")(self)
 
     def __pos__(self) -> Tensor:
         return self
 
     def __abs__(self) -> Tensor:
-        return _operator("abs")(self)
+        return operator("abs")(self)
 
     def __invert__(self) -> Tensor:
-        return _operator("invert")(self)
+        return operator("invert")(self)
 
 
 _OPERATORS: dict[str, Callable[..., Any]] = {}  # filled by graphflow.ops: this module stands below the ops
 
 
-def _operator(name: str) -> Callable[..., Any]:
+def operator(name: str) -> Callable[..., Any]:
+    """What `set_operators` said under `name`."""
     return _OPERATORS[name]
 
 
 def set_operators(table: dict[str, Callable[..., Any]]) -> None:
     """Give the operators and methods of `Tensor` their ops."""
     _OPERATORS.update(table)
+
+
+def set_methods(table: dict[str, Callable[..., Any]]) -> None:
+    """Give `Tensor` methods: functions whose first argument is the tensor."""
+    for name, function in table.items():
+        setattr(Tensor, name, function)
 
 
 def _binary(name: str, reflected: bool) -> Callable[[Tensor, Any], Any]:

@@ -109,8 +109,6 @@ class Variable:
     the `initializer` runs. A variable can be used wherever a tensor can.
     """
 
-    __array_ufunc__ = None
-
     def __new__(cls, *args: Any, **settings: Any) -> Variable:
         return object.__new__(EagerVariable if cls is Variable and (is_eager() or traced_graph() is not None) else cls)
 
@@ -207,7 +205,7 @@ class Variable:
         return id(self) >> 4
 
     def __eq__(self, other: object) -> bool:
-        return self is other
+        return True if self is other else NotImplemented
 
 
 class EagerVariable(Variable):
@@ -292,8 +290,15 @@ class EagerVariable(Variable):
         """The value."""
         return self.tensor.numpy()
 
+    def __reduce__(self) -> Any:
+        return _restored, (self.tensor.array, self.dtype.name, self.trainable, self._name)
+
     def __repr__(self) -> str:
         return f"<Variable {self.name}: {self.tensor!r}>"
+
+
+def _restored(array: Any, dtype: str, trainable: bool, name: str) -> EagerVariable:
+    return EagerVariable(array, trainable, name, dtype)
 
 
 def _held(tensor: EagerTensor) -> EagerTensor:
@@ -302,8 +307,8 @@ def _held(tensor: EagerTensor) -> EagerTensor:
 
 
 def _forward(method: str) -> Callable[..., Any]:
-    def call(self: Variable, *args: Any) -> Any:
-        return getattr(self.read_value(), method)(*args)
+    def call(self: Variable, *args: Any, **settings: Any) -> Any:
+        return getattr(self.read_value(), method)(*args, **settings)
 
     return call
 
@@ -327,9 +332,24 @@ for _method in [
         "__iter__",
         "__len__",
         "__bool__",
+        "__array__",
+        "__array_ufunc__",
+        "__array_function__",
     ],
 ]:
     setattr(Variable, _method, _forward(_method))
+for _method in [
+    "__int__",
+    "__float__",
+    "__complex__",
+    "__index__",
+    "__contains__",
+    "__setitem__",
+    "__format__",
+    "__dlpack__",
+    "__dlpack_device__",
+]:
+    setattr(EagerVariable, _method, _forward(_method))
 
 register_conversion(Variable, Variable.read_value)
 
