@@ -73,12 +73,9 @@ class ForwardAccumulator:
     def record(self, application: Application) -> None:
         """Give the results of an op their tangents."""
         directions = [self._tangents.get(t) if t.dtype.is_differentiable else None for t in application.inputs]
-        with changed_state(
-            recorders=tuple([r for r in state().recorders if r is not self]),
-            eager=True,
-            graph=BodyGraph(),
-            body=None,
-        ):
+        around = state().recorders
+        outside = around[: around.index(self)]  # what is inside of this accumulator differentiates values, not their tangents
+        with changed_state(recorders=outside, eager=True, graph=BodyGraph(), body=None):
             if application.op is loop:
                 _, moved = along_loop(application.inputs, directions, **application.attrs)
             elif application.op is branch:

@@ -115,6 +115,11 @@ def is_value(tensor: Tensor) -> bool:
     return isinstance(tensor, EagerTensor) and not tensor.constant
 
 
+def is_watched(tensor: Tensor) -> bool:
+    """Does a recorder of this thread watch the tensor?"""
+    return any(not recorder.watched.isdisjoint((tensor,)) for recorder in local.state.recorders)
+
+
 def as_eager(tensor: Tensor) -> EagerTensor:
     """An eager tensor or a graph's constant as an eager tensor."""
     return tensor if isinstance(tensor, EagerTensor) else EagerTensor(tensor.numpy(), tensor.dtype, constant=True)

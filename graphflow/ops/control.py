@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from graphflow.errors import DTypeError, ShapeError, TypeRuleError
-from graphflow.ir.eager import EagerTensor
+from graphflow.ir.eager import EagerTensor, is_watched
 from graphflow.ir.evaluate import evaluate
 from graphflow.ir.graph import (
     changed_state,
@@ -140,7 +140,8 @@ def close(
             own.add(node)
 
     for tensor in (*(t for node in toposort(outputs) if node in own for t in node.inputs), *outputs):
-        if tensor.node not in own and tensor.op.name != "constant" and tensor not in captured:
+        fixed = tensor.op.name == "constant" and not is_watched(tensor)
+        if tensor.node not in own and not fixed and tensor not in captured:
             captured[tensor] = parameter_like(tensor)
     return Program((*inputs, *captured.values()), tuple(substituted(outputs, captured)), (), name)
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from graphflow.errors import GraphflowError
 from graphflow.ir.eager import EagerTensor, Run, reference_run, show
-from graphflow.ir.graph import Graph, local
+from graphflow.ir.graph import Graph, changed_state, local
 from graphflow.ir.op import Access, Op
 from graphflow.ir.program import toposort
 from graphflow.ir.tensor import Tensor
@@ -81,19 +81,19 @@ class Recipe:
                 values.append(found if type(found) is np.ndarray else np.asarray(found))
         return values
 
-    @np.errstate(all="ignore")
     def _shown(self, operands: list[EagerTensor], recorders: Sequence[Any]) -> Any:
         tensors = [*operands, *self.constants]
         for step in self.steps:
             given = tuple([tensors[k] for k in step.places])
-            found = step.run(*[t.array for t in given])
+            with np.errstate(all="ignore"):
+                found = step.run(*[t.array for t in given])
             several = found if len(step.dtypes) > 1 else (found,)
             outputs = tuple([EagerTensor(np.asarray(x), d) for x, d in zip(several, step.dtypes, strict=True)])
             if step.op.differentiable:
                 show(recorders, step.op, given, step.attrs, outputs)
             tensors.extend(outputs)
-        found = [tensors[k] for k in self.results]
-        return found[0] if self.single else pack(self.nest, found)
+        results = [tensors[k] for k in self.results]
+        return results[0] if self.single else pack(self.nest, results)
 
 
 class Recipes:
@@ -180,7 +180,7 @@ def traced(
     from graphflow.ops.source import make_placeholder
 
     try:
-        with Graph().as_default():
+        with Graph().as_default(), changed_state(recorders=(), detached=False):
             feeds = [make_placeholder(t.dtype, t.shape) for t in operands]
             remaining = iter(feeds)
             result = function(

@@ -343,3 +343,68 @@ def test_a_long_loop_of_eager_steps_holds_memory_flat():
     finally:
         tracemalloc.stop()
     assert grown < 4096, f"200 steps kept {grown} bytes"
+
+
+def test_recorders_inside_one_another_do_not_see_each_others_tangents():
+    x, v = gf.constant(0.7, gf.float64), gf.constant(1.0, gf.float64)
+    with gf.ForwardAccumulator(x, v) as outer, gf.GradientTape() as tape:
+        tape.watch(x)
+        y = gf.exp(x) * x
+    assert len(tape.applications) == 2
+    close(outer.jvp(tape.gradient(y, x)), 0.0)  # the tape is read outside of the accumulator
+    with gf.GradientTape() as tape:
+        tape.watch(x)
+        with gf.ForwardAccumulator(x, v) as inner, gf.ForwardAccumulator(x, v) as innermost:
+            y = gf.exp(x) * x
+            first, again = inner.jvp(y), innermost.jvp(y)
+        second = inner.jvp(again)
+    e = np.exp(0.7)
+    close(first, e * 1.7)
+    close(second, e * 2.7)
+    close(tape.gradient(second, x), e * 3.7)
+
+
+def test_no_gradient_hides_nothing_from_later_calls():
+    x = gf.constant([1.0, 2.0])
+    for _ in range(4):
+        with gf.GradientTape() as tape:
+            tape.watch(x)
+            with gf.no_gradient():
+                scale = gf.reduce_sum(x)
+            loss = gf.reduce_sum(x * scale)
+        close(tape.gradient(loss, x), [3.0, 3.0])
+
+
+def test_a_body_reads_constants_that_a_tape_watches():
+    rate = gf.constant(3.0, gf.float64)
+    with gf.GradientTape() as tape:
+        tape.watch(rate)
+        _, last = gf.scan(lambda s, _: rate * s, None, gf.constant(1.0, gf.float64), length=3)
+    close(tape.gradient(last, rate), 27.0)
+
+
+def test_the_derivatives_of_the_tutorial():
+    """Those of examples/derivatives_by_hand.py."""
+
+    def derivative(function, at):
+        x = gf.constant(at)
+        with gf.GradientTape() as tape:
+            tape.watch(x)
+            y = function(x)
+        return tape.gradient(y, x)
+
+    def z(x, a=gf.constant(5.0)):
+        y = 2 * x**2 + 3 * a
+        return y * y + 1 / (6 * x * a * y)
+
+    close(derivative(lambda x: x**2 + 3 * x + 1, 2.0), 7.0)
+    with gf.GradientTape() as tape:
+        x = gf.constant(2.0)
+        tape.watch(x)
+        with gf.GradientTape() as inner:
+            inner.watch(x)
+            y = x**2 + 3 * x + 1
+        slope = inner.gradient(y, x)
+    close(tape.gradient(slope, x), 2.0)
+    close(derivative(lambda x: 5 * (2 * x**2 + 3) + 6, 10.0), 200.0)
+    close(derivative(z, 10.0), 17200.0)
