@@ -166,6 +166,7 @@ from graphflow.ops.reductions import (
     reduce_variance,
 )
 from graphflow.ops.searching import count_nonzero, isin, searchsorted
+from graphflow.ops.selection import boolean_mask, nonzero, unique
 from graphflow.ops.sorting import argsort, cummax, cummin, sort, top_k
 from graphflow.ops.source import make_placeholder as placeholder
 from graphflow.ops.state import (
@@ -263,6 +264,7 @@ __all__ = [
     "bitwise_or",
     "bitwise_xor",
     "bool",
+    "boolean_mask",
     "broadcast_arrays",
     "broadcast_to",
     "cache",
@@ -375,6 +377,7 @@ __all__ = [
     "nextafter",
     "nn",
     "no_gradient",
+    "nonzero",
     "norm",
     "not_equal",
     "numpy",
@@ -452,6 +455,7 @@ __all__ = [
     "uint16",
     "uint32",
     "uint64",
+    "unique",
     "unstack",
     "variables_initializer",
     "viz",

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from graphflow.errors import DTypeError, ShapeError
+from graphflow.ir.eager import EagerTensor
 from graphflow.ir.op import convert_to_tensor
 from graphflow.ir.tensor import Tensor
 from graphflow.ops.array import concat
@@ -140,18 +141,16 @@ def repeat(x: Any, repeats: Any, axis: int | None = None, total_repeat_length: A
     if isinstance(repeats, int | Size):
         return _all_repeated(x, repeats, axis)
     counts = index_tensor(repeats)
-    if counts.rank > 1 or (counts.op.name == "constant" and (counts.numpy() < 0).any()):
+    known = counts.numpy() if isinstance(counts, EagerTensor) else None
+    if counts.rank > 1 or (known is not None and (known < 0).any()):
         raise ShapeError(f"repeats {counts.type}", rule="One number of repeats, or one for each element; none is negative.")
     size = x.shape[axis]
-    if counts.op.name == "constant" and total_repeat_length is None:
-        if not counts.rank:
-            return _all_repeated(x, int(counts.numpy()), axis)
-        if counts.shape == (1,):
-            return _all_repeated(x, int(counts.numpy()[0]), axis)
-        require_known = isinstance(size, int) and counts.shape == (size,)
-        if not require_known:
-            raise ShapeError(f"{counts.shape[0]} numbers of repeats for {size} elements", operands={"x": x})
-        return gather(x, np.repeat(np.arange(size), counts.numpy()), axis=axis)
+    if known is not None and total_repeat_length is None:
+        if known.size == 1:
+            return _all_repeated(x, int(known.flat[0]), axis)
+        if not isinstance(size, int) or known.shape != (size,):
+            raise ShapeError(f"{known.size} numbers of repeats for {size} elements", operands={"x": x})
+        return gather(x, np.repeat(np.arange(size), known), axis=axis)
     if total_repeat_length is None:
         raise ShapeError(
             "the size of the result depends on values", operands={"repeats": counts}, rule="Give total_repeat_length."

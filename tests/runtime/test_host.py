@@ -1,5 +1,9 @@
 """Host calls: what a run calls back into Python for, in every place a program can have it."""
 
+import os
+import subprocess
+import sys
+import textwrap
 import threading
 
 import numpy as np
@@ -112,3 +116,53 @@ def test_runs_of_several_threads_meet_in_a_function(rng):
     for actual, expected in found.values():
         np.testing.assert_allclose(actual, expected)
     assert len(found) == 2
+
+
+PROGRAM = textwrap.dedent(
+    """
+    import numpy as np
+    import graphflow as gf
+
+    x = gf.placeholder(gf.float64, [None, 3, 3])
+    factor = gf.linalg.cholesky(gf.tanh(x), name="factor")
+    step = lambda total, row: total + gf.cumsum(row * 2, 1)
+    fetches = [gf.foldl(step, factor, initializer=gf.zeros([3, 3], gf.float64)), gf.fft.fft(x, 5, norm="ortho", axis=0)]
+    with gf.Session() as sess:
+        found = sess.run(fetches, {x: np.eye(3) + np.arange(2.0)[:, None, None]})
+        try:
+            sess.run(fetches, {x: -np.eye(3)[None]})
+        except gf.errors.DecompositionError as error:
+            message = str(error)
+    stats = gf.cache.stats()
+    print(stats.programs_built, stats.programs_loaded, "cholesky (factor)" in message, "<string>:6" in message)
+    print(*[f.tobytes().hex() for f in found])
+    """
+)
+
+
+def test_a_second_process_links_host_calls_again(tmp_path):
+    def run():
+        done = subprocess.run(
+            [sys.executable, "-c", PROGRAM],
+            env={**os.environ, "GRAPHFLOW_CACHE": str(tmp_path)}, capture_output=True, text=True, timeout=300,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()
+
+    first, second = run(), run()
+    assert first[0] == "1 0 True True" and second[0] == "0 1 True True"
+    assert first[1] == second[1]
+
+
+def test_selections_know_no_size_in_a_graph():
+    x = gf.placeholder(gf.float32, [None])
+    for select in (gf.nonzero, gf.unique, lambda t: gf.boolean_mask(t, t > 0)):
+        with pytest.raises(gf.errors.ShapeError, match="depends on values"):
+            select(x)
+    with gf.eager():
+        values = gf.constant([3.0, 0.0, 3.0, -1.0])
+        assert [t.numpy().tolist() for t in gf.nonzero(values)] == [[0, 2, 3]]
+        assert [t.numpy().tolist() for t in gf.unique(values)] == [[3, 0, -1], [0, 1, 0, 2]]
+        assert gf.boolean_mask(values, values > 0).numpy().tolist() == [3, 3]
+        assert gf.repeat(values, gf.constant([0, 1, 2, 0])).numpy().tolist() == [0, 3, 3]
+        assert gf.boolean_mask([[1, 2], [3, 4]], [True, False], 1).numpy().tolist() == [[1], [3]]
