@@ -186,12 +186,12 @@ class Application:
 # --- running -------------------------------------------------------------------------------------------------------------
 
 Run = Callable[..., Any]
-Choice = Callable[["Op", Sequence[Tensor], Mapping[str, Any], Sequence[TensorType]], Run | None]
+Choice = Callable[["Op", Sequence[Tensor], Mapping[str, Any], Sequence[TensorType], Run], Run]
 _native: Choice | None = None
 
 
 def set_native(choose: Choice) -> None:
-    """Let `choose` give a function of arrays that runs native code for an application, or None where NumPy is to run it."""
+    """Let `choose(op, operands, attrs, types, reference)` give the function of arrays that runs an application."""
     global _native
     _native = choose
 
@@ -280,7 +280,7 @@ def _planned(op: Op, operands: tuple[EagerTensor, ...], attributes: Mapping[str,
     types, _ = op.infer(tuple(t.type for t in operands), attrs, operands)
     if op.reference is None:
         raise ModeError(f"{op.name} has no value in eager mode", operands=dict(enumerate(operands)))  # type: ignore[arg-type]
-    run = reference_run(op, attrs, operands, types)
+    run = run_of(op, attrs, operands, types)
     plan = _Plan(run if op.silent else np.errstate(all="ignore")(run), attrs, tuple(t.dtype for t in types))
     if key is not None:
         if len(op.plans) >= REMEMBERED_PLANS:
@@ -289,28 +289,29 @@ def _planned(op: Op, operands: tuple[EagerTensor, ...], attributes: Mapping[str,
     return plan
 
 
-def reference_run(op: Op, attrs: Mapping[str, Any], operands: Sequence[Tensor], types: Sequence[TensorType]) -> Run:
-    """The op as a function of arrays: native code where that is chosen, else its reference, 16-bit floats in float32."""
-    native = _native(op, operands, attrs, types) if _native is not None else None
-    if native is not None:
-        return native
+def run_of(op: Op, attrs: Mapping[str, Any], operands: Sequence[Tensor], types: Sequence[TensorType]) -> Run:
+    """The op as a function of arrays: its NumPy reference, or native code where that is chosen."""
+    reference = _reference_run(op, attrs, operands, types)
+    return reference if _native is None else _native(op, operands, attrs, types, reference)
+
+
+def _reference_run(op: Op, attrs: Mapping[str, Any], operands: Sequence[Tensor], types: Sequence[TensorType]) -> Run:
+    """The op's reference as a function of arrays; 16-bit floats are computed in float32."""
     reference = op.reference
     assert reference is not None
     if op.takes_sizes:
         attrs = {**attrs, "sizes": {}}
-    if any(d.compute != d for d in [*(t.dtype for t in operands), *(t.dtype for t in types)]):
-        dtypes = [t.dtype.numpy for t in types]
-        wide = [t.dtype.compute.numpy for t in operands]
+    if all(d.compute == d for d in [*(t.dtype for t in operands), *(t.dtype for t in types)]):
+        return functools.partial(reference, **attrs) if attrs else reference
+    dtypes = [t.dtype.numpy for t in types]
+    wide = [t.dtype.compute.numpy for t in operands]
 
-        def run(*arrays: np.ndarray) -> Any:
-            found = reference(*[x.astype(d, copy=False) for x, d in zip(arrays, wide, strict=True)], **attrs)
-            if len(dtypes) == 1:
-                return np.asarray(found).astype(dtypes[0], copy=False)
-            return tuple([np.asarray(x).astype(d, copy=False) for x, d in zip(found, dtypes, strict=True)])
-    elif attrs:
-        run = functools.partial(reference, **attrs)
-    else:
-        run = reference
+    def run(*arrays: np.ndarray) -> Any:
+        found = reference(*[x.astype(d, copy=False) for x, d in zip(arrays, wide, strict=True)], **attrs)
+        if len(dtypes) == 1:
+            return np.asarray(found).astype(dtypes[0], copy=False)
+        return tuple([np.asarray(x).astype(d, copy=False) for x, d in zip(found, dtypes, strict=True)])
+
     return run
 
 

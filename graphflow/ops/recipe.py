@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from graphflow.errors import GraphflowError
-from graphflow.ir.eager import EagerTensor, Run, reference_run, show
+from graphflow.ir.eager import EagerTensor, Run, run_of, show
 from graphflow.ir.graph import Graph, changed_state, local
 from graphflow.ir.op import Access, Op
 from graphflow.ir.program import toposort
@@ -213,7 +213,7 @@ def _recipe(result: Any, feeds: Sequence[Tensor]) -> Recipe:
             continue
         if node.op.access in (Access.SOURCE, Access.CONTROL, Access.STATE):
             raise _Unknown
-        run = reference_run(node.op, node.attrs, node.inputs, node.types)
+        run = run_of(node.op, node.attrs, node.inputs, node.types)
         steps.append(Step(node.op, run, [place[t] for t in node.inputs], node.attrs, [t.dtype for t in node.types]))
         for tensor in node.outputs:
             place[tensor] = len(place)

@@ -408,3 +408,14 @@ def test_the_derivatives_of_the_tutorial():
     close(tape.gradient(slope, x), 2.0)
     close(derivative(lambda x: 5 * (2 * x**2 + 3) + 6, 10.0), 200.0)
     close(derivative(z, 10.0), 17200.0)
+
+
+def test_large_tensors_run_as_native_code():
+    array = np.linspace(-2, 2, 2 * 80 * 60).reshape(2, 80, 60)
+    x = gf.constant(array)
+    close(gf.tanh(gf.transpose(x)), np.tanh(array.T))  # a view
+    close(gf.exp(x[:, ::2, ::-1]), np.exp(array[:, ::2, ::-1]))
+    half = gf.sigmoid(gf.cast(x, gf.float16))
+    assert half.dtype == gf.float16
+    np.testing.assert_allclose(half, 1 / (1 + np.exp(-array)), atol=2e-3)
+    assert gf.random.normal([100, 100]).shape == (100, 100)
