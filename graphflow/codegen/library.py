@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from graphflow.codegen import scalar
 from graphflow.codegen.attention import ATTENTION
 from graphflow.codegen.convolution import PRODUCTS
+from graphflow.codegen.cumulative import CUMULATIVE
 from graphflow.codegen.depthwise import DEPTHWISE
 from graphflow.codegen.emit import Emitter, Source
 from graphflow.codegen.library_values import NARROW, LibraryValue
@@ -120,6 +121,7 @@ _EMITTERS: dict[str, Callable[[Kernel, Node], Source]] = {
     "scatter": emit_scatter,
     "sequential": emit_sequential,
     **ATTENTION,
+    **CUMULATIVE,
     **dict.fromkeys(PRODUCTS, emit_convolution),
     **dict.fromkeys(POOLS, emit_pool),
 }

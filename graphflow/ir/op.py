@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum, auto
 from typing import Any
 
@@ -73,7 +73,7 @@ class Op:
         linear: bool = False,
         repeats: bool = False,
         followed: bool = False,
-        host: bool | Container[str] = False,
+        host: bool | Callable[[Sequence[TensorType]], bool] = False,
         effect: bool = False,
     ) -> None:
         self.name = name
@@ -91,7 +91,7 @@ class Op:
         self.combine = combine  # the op whose scalar function combines two elements, for a reduction
         self.fails = fails  # can a run fail in it (an index out of range)?
         self.followed = followed  # does its library kernel compute elementwise ops on the result while that is in the cache?
-        self.host = host  # no kernel, or none for the first operand's kind of dtype: a run calls the reference back
+        self.host = host  # no kernel, or none for operands of such types: a run calls the reference back
         self.effect = effect  # does it more than compute its result? Then it is neither folded nor recomputed
         self.linear = linear  # its local derivatives are finite constants, so a cotangent of 0 stays 0
         self.repeats = repeats  # may it read an element of an operand several times?
@@ -141,7 +141,7 @@ class Op:
 
     def called_back(self, operands: Sequence[Tensor]) -> bool:
         """Has it no kernel for these operands, so that a run calls the reference back?"""
-        return self.host if isinstance(self.host, bool) else bool(operands) and operands[0].dtype.kind in self.host
+        return self.host if isinstance(self.host, bool) else self.host([t.type for t in operands])
 
     def cotangents(self, g: Any, node: Node) -> Sequence[Any]:
         """What flows back to each operand of `node`; None where nothing does. `g` is a tuple where there are several results."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,12 @@ def _numbers(x: TensorType, kinds: str) -> TensorType:
     return x
 
 
-@op(access=Access.OPAQUE, reference=_reference, host=True, cost=2)
+def is_narrow(types: Sequence[TensorType]) -> bool:
+    """16-bit floats have no kernel: what they add up to would be rounded at every step."""
+    return types[0].dtype.compute != types[0].dtype
+
+
+@op(access=Access.OPAQUE, reference=_reference, host=is_narrow, cost=2)
 def cumulate(x, *, axis, combine):
     """The sum ("add") or the product ("multiply") of the elements along `axis` up to each one, itself included."""
     return _numbers(x, "int uint float complex")
@@ -55,7 +61,7 @@ def _vjp(g: Tensor, out: Tensor, x: Tensor, axis: int, combine: str) -> Tensor:
 cumulate.defvjp(_vjp)
 
 
-@op(access=Access.OPAQUE, reference=_reference, host=True, differentiable=False, cost=2)
+@op(access=Access.OPAQUE, reference=_reference, host=is_narrow, differentiable=False, cost=2)
 def cumulative_extreme(x, *, axis, combine):
     """The largest ("maximum") or smallest ("minimum") of the elements along `axis` up to each one; NaN from the first NaN on."""
     return _numbers(x, "int uint float")

@@ -15,7 +15,7 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from graphflow.errors import DTypeError, ShapeError, TypeRuleError
@@ -73,13 +73,13 @@ def op(
     linear: bool = False,
     repeats: bool = False,
     followed: bool = False,
-    host: bool = False,
+    host: bool | Callable[[Sequence[TensorType]], bool] = False,
     effect: bool = False,
 ) -> Callable[[Callable[..., Any]], Op]:
     """An op whose function body is its type rule: it is called with `TensorType`s and attributes and returns a type.
 
-    A `host` op has no kernel: a run calls its reference back, on its own thread. One with an `effect` does more than compute its
-    result, so it is called for each node that is run: it is never folded into a constant.
+    A `host` op has no kernel, or none for operands of such types: a run calls its reference back, on its own thread. One with an
+    `effect` does more than compute its result, so it is called for each node that is run: it is never folded into a constant.
     """
 
     def decorate(rule: Callable[..., Any]) -> Op:
@@ -98,7 +98,7 @@ def op(
                 cost=cost,
                 differentiable=differentiable,
                 combine=combine,
-                fails=fails or host,
+                fails=fails or host is True,
                 scalar=scalar,
                 linear=linear or access is Access.MOVEMENT,
                 repeats=repeats,
@@ -170,7 +170,7 @@ def elementwise(
             differentiable=differentiable,
             scalar=scalar,
             linear=linear,
-            host=frozenset(host.split()),
+            host=(lambda types: types[0].dtype.kind in host.split()) if host else False,
         )
         made.kinds = tuple(kinds.split())  # type: ignore[attr-defined]
         return _register(made)

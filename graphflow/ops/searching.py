@@ -9,6 +9,7 @@ import numpy as np
 from graphflow.errors import DTypeError, ShapeError
 from graphflow.ir.op import Access, convert_to_tensor
 from graphflow.ir.tensor import Tensor
+from graphflow.ops.cumulative import is_narrow
 from graphflow.ops.declare import composition, op, require_equal
 from graphflow.ops.linalg import pair
 from graphflow.ops.logic import cast, equal, logical_not, not_equal
@@ -24,7 +25,7 @@ def _search(sequence: np.ndarray, values: np.ndarray, *, side: Literal["left", "
     return np.array([np.searchsorted(row, of_row, side) for row, of_row in rows], np.int64).reshape(values.shape)
 
 
-@op(access=Access.OPAQUE, reference=_search, common=("sequence", "values"), host=True, differentiable=False, cost=20)
+@op(access=Access.OPAQUE, reference=_search, common=("sequence", "values"), host=is_narrow, differentiable=False, cost=20)
 def searchsorted_(sequence, values, *, side):
     """Where in the sorted `sequence` each of `values` would stand: how many are below it, or not above it for side "right"."""
     if sequence.dtype != values.dtype or sequence.dtype.is_complex:

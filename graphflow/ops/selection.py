@@ -31,7 +31,7 @@ def values_of(x: Tensor, title: str, instead: str) -> np.ndarray:
 
 
 def nonzero(x: Any) -> tuple[Tensor, ...]:
-    """For each axis the positions, as int64, of the elements that are not 0. In a graph an error: their number depends on values."""
+    """For each axis the positions of the elements that are not 0. In a graph an error: their number depends on values."""
     found = values_of(convert_to_tensor(x), "nonzero", "Use gf.where(mask, x, 0), or gf.top_k for a known number.")
     return tuple(constant(places.astype(np.int64)) for places in np.nonzero(found))
 

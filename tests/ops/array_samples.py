@@ -66,6 +66,7 @@ def structural(Sample: Callable[..., Any]) -> dict[str, list[Any]]:
             *(Sample(f"zeros {axis}", (_ZEROS,), {"axis": axis, "combine": "multiply"}, gradient=True, second=False) for axis in (0, 1)),
             *(Sample(f"cube {axis}", (f(2, 3, 4),), {"axis": axis, "combine": "add"}, gradient=True) for axis in (0, 1, 2)),
             Sample("nothing", (f(0, 3),), {"axis": 0, "combine": "add"}, gradient=True),
+            Sample("columns of several units", (f(2, 3, 300),), {"axis": 1, "combine": "add"}),
             Sample("int8", (i(100, 100, 3, dtype="int8"),), {"axis": 0, "combine": "add"}),
             Sample("float16", (f(5).astype("float16"),), {"axis": 0, "combine": "add"}),
             Sample("special", (_NAN,), {"axis": 1, "combine": "add"}),
