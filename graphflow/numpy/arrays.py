@@ -11,6 +11,7 @@ from graphflow.errors import ModeError
 from graphflow.ir.eager import EagerTensor
 from graphflow.ir.op import constant, convert_to_tensor
 from graphflow.ir.tensor import Tensor
+from graphflow.ops import along
 from graphflow.ops import array as ops
 from graphflow.ops.array import expand_dims, flip, ones_like, squeeze, stack, swapaxes, zeros_like
 from graphflow.ops.indexing import gather
@@ -206,7 +207,7 @@ def tile(A: Any, reps: Any) -> Tensor:
 
 def repeat(a: Any, repeats: Any, axis: int | None = None) -> Tensor:
     """Each element along `axis` repeated; the elements of the flattened tensor where there is no axis."""
-    return ops.repeat(a, repeats, axis)
+    return along.repeat(a, repeats, axis)
 
 
 def fliplr(m: Any) -> Tensor:
