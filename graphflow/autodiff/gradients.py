@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from graphflow.autodiff.backward import backward
-from graphflow.errors import GradientError, ShapeError
+from graphflow.errors import GradientError, ModeError, ShapeError
+from graphflow.ir.eager import is_value
 from graphflow.ir.graph import name_scope
 from graphflow.ir.op import Access, convert_to_tensor, literal
 from graphflow.ir.program import toposort
@@ -31,6 +32,13 @@ def gradients(
         raise GradientError(f"unconnected_gradients={unconnected_gradients!r}", rule="It is 'raise', 'none' or 'zero'.")
     targets = [tensor_of(y) for y in flatten(ys)]
     sources = [tensor_of(x) for x in flatten(xs)]
+    computed = next((t for t in targets if is_value(t)), None)
+    if computed is not None:
+        raise ModeError(
+            "gradients of an eager tensor: nothing is known of how it was computed",
+            operands={"y": computed},
+            rule="Compute it inside `with gf.GradientTape() as tape:` and use tape.gradient(y, xs).",
+        )
     with name_scope(name):
         seeds = _seeds(targets, weights_of(ys, grad_ys))
         for source in sources:

@@ -55,6 +55,11 @@ class EagerTensor(ArrayValue, Tensor):
             return node
 
     @property
+    def location(self) -> SourceLocation | None:  # type: ignore[override]
+        """The line that built a graph's constant; an eager tensor is where the error is."""
+        return None if self.node.location is _NOWHERE else self.node.location
+
+    @property
     def type(self) -> TensorType:
         return TensorType(self.array.shape, self.dtype)
 

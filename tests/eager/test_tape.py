@@ -64,6 +64,12 @@ def test_errors_are_those_of_the_graph():
         gf.gather(gf.constant([1.0, 2.0]), 2)
 
 
+def test_gradients_of_what_no_tape_saw():
+    x = gf.constant(1.0)
+    with pytest.raises(ModeError, match="GradientTape"):
+        gf.gradients(x * 2.0, [x])
+
+
 def test_infinities_and_nans_are_silent(recwarn):
     zero = gf.constant([0.0])
     close(1.0 / zero, [np.inf])
@@ -393,7 +399,9 @@ def test_the_derivatives_of_the_tutorial():
             y = function(x)
         return tape.gradient(y, x)
 
-    def z(x, a=gf.constant(5.0)):
+    a = gf.constant(5.0)
+
+    def z(x):
         y = 2 * x**2 + 3 * a
         return y * y + 1 / (6 * x * a * y)
 
