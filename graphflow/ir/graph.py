@@ -7,8 +7,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from graphflow.errors import GraphError
 from graphflow.ir.location import SourceLocation, user_location
@@ -196,8 +195,7 @@ class TracedGraph(Graph):
         raise NotImplementedError
 
 
-@dataclass(frozen=True)
-class _State:
+class _State(NamedTuple):
     """What a thread builds with."""
 
     graph: Graph | None = None  # None: the process-wide default
@@ -230,13 +228,13 @@ def state() -> _State:
 
 def change_state(**changes: Any) -> None:
     """Let this thread build with something else from now on."""
-    local.state = replace(state(), **changes)
+    local.state = state()._replace(**changes)
 
 
 @contextmanager
 def changed_state(**changes: Any) -> Iterator[None]:
     before = state()
-    local.state = replace(before, **changes)
+    local.state = before._replace(**changes)
     try:
         yield
     finally:
@@ -274,7 +272,7 @@ class name_scope:  # a context manager, called like a function
         if before.eager and before.body is None:
             return self._name + "/"
         full = get_default_graph().unique_name(self._name)
-        local.state = replace(before, scopes=tuple(full.split("/")))
+        local.state = before._replace(scopes=tuple(full.split("/")))
         return full + "/"
 
     def __exit__(self, *exc: object) -> None:
