@@ -17,7 +17,17 @@ from typing import Any
 from graphflow import errors, fft, integrate, linalg, nn, numpy, optimize, random, train
 from graphflow.autodiff import gradients, jvp
 from graphflow.codegen import cache
-from graphflow.eager import ForwardAccumulator, GradientTape, eager, enable_eager, executing_eagerly, from_dlpack, no_gradient
+from graphflow.eager import (
+    ForwardAccumulator,
+    GradientTape,
+    TensorSpec,
+    eager,
+    enable_eager,
+    executing_eagerly,
+    from_dlpack,
+    function,
+    no_gradient,
+)
 from graphflow.ir.graph import Graph, control_dependencies, get_default_graph, name_scope, reset_default_graph
 from graphflow.ir.op import constant, convert_to_tensor
 from graphflow.ir.tensor import Tensor
@@ -240,6 +250,7 @@ __all__ = [
     "Profile",
     "Session",
     "Tensor",
+    "TensorSpec",
     "TensorType",
     "Variable",
     "abs",
@@ -321,6 +332,7 @@ __all__ = [
     "foldl",
     "foldr",
     "from_dlpack",
+    "function",
     "gather",
     "get_default_graph",
     "get_default_session",

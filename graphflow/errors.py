@@ -81,6 +81,16 @@ class ModeError(GraphflowError, TypeError):
     """A symbolic tensor where a value is needed, or the other way round."""
 
 
+class UnknownSizeError(ModeError):
+    """Python asks for a size that only a run knows; `dims` are its symbols."""
+
+    def __init__(
+        self, headline: str, dims: Any, *, operands: Mapping[str, Any] | Sequence[Any] = (), rule: str | None = None
+    ) -> None:
+        super().__init__(headline, operands=operands, rule=rule)
+        self.dims = frozenset(dims)
+
+
 class FeedError(GraphflowError, ValueError):
     """A fed value that does not fit its placeholder, a missing feed, or a feed of something that is no tensor."""
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from graphflow.errors import DTypeError, ShapeError
+from graphflow.errors import DTypeError, ShapeError, UnknownSizeError
 
 
 def _ml_dtypes() -> Any:
@@ -223,6 +223,13 @@ class Size:
 
     def __mod__(self, other: int | Size) -> int | Size:
         return _function("mod", self, other) if floordiv(self, other) * other != self else 0
+
+    def __index__(self) -> int:
+        raise UnknownSizeError(
+            f"the size {self} is not known before a run",
+            self.dims,
+            rule="Python's range and int need a number: give the placeholder that size, or use gf.scan or gf.while_loop.",
+        )
 
     @cached_property
     def dims(self) -> frozenset[Dim]:

@@ -107,15 +107,10 @@ def transposed(
         if cotangent is not None:
             weight = of_source[source]
             reached[cotangent] = add(reached[cotangent], weight) if cotangent in reached else weight
-    results: list[Tensor | None] = [None] * len(node.outputs)
-    if not reached:
-        return results
     given = list(seeds.values())
-    totals = backward(between(given, list(reached)), reached, given)
-    places = {output: k for k, output in enumerate(node.outputs)}
-    for output, total in zip(seeds, totals, strict=True):
-        results[places[output]] = total
-    return results
+    totals = backward(between(given, list(reached)), reached, given) if reached else [None] * len(given)
+    found = dict(zip(seeds, totals, strict=True))
+    return [found.get(t) for t in node.outputs]
 
 
 # --- loops and branches -----------------------------------------------------------------------------------------------------

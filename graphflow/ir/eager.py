@@ -45,6 +45,11 @@ class EagerTensor(ArrayValue, Tensor):
         self.dtype = dtype  # type: ignore[misc]
         self.constant = constant
 
+    @classmethod
+    def of(cls, value: Any, dtype: DType) -> EagerTensor:
+        """An array, or a number of NumPy's, as a tensor."""
+        return cls(value if type(value) is np.ndarray else np.asarray(value, dtype.numpy), dtype)
+
     @property
     def node(self) -> Node:  # type: ignore[override]
         """What the tensor is in a graph: a node without operands, made when it is first asked for."""

@@ -194,6 +194,10 @@ class TracedGraph(Graph):
         """The value of a tensor that depends on nothing a run decides, as an eager tensor: what a variable starts with."""
         raise NotImplementedError
 
+    def made(self, variable: Any) -> None:
+        """Note that a variable was made while tracing."""
+        raise NotImplementedError
+
 
 class _State(NamedTuple):
     """What a thread builds with."""
@@ -316,6 +320,14 @@ def traced_graph() -> TracedGraph | None:
     """The graph of the function that this thread is tracing, if it does."""
     now = state()
     return now.graph if isinstance(now.graph, TracedGraph) and not now.eager else None
+
+
+def tracing(graph: Graph) -> AbstractContextManager[None]:
+    """A context in which what is built goes to a function's graph, whatever was in force outside."""
+    return changed_state(
+        graph=graph, scratch=None, scopes=(), control=(), location=None, twin=None, counter=None, body=None, lanes=1, eager=False,
+        detached=False, recorders=(),
+    )  # fmt: skip
 
 
 def for_bodies() -> AbstractContextManager[Any]:

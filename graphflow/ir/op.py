@@ -16,7 +16,7 @@ import numpy as np
 
 from graphflow.errors import DTypeError, GraphError, GraphflowError, ModeError, TypeRuleError
 from graphflow.ir.eager import EagerTensor, adopt, as_eager, execute, is_value, source_node
-from graphflow.ir.graph import Graph, building_scratch, get_default_graph, local, state
+from graphflow.ir.graph import Graph, building_scratch, get_default_graph, local, state, traced_graph
 from graphflow.ir.location import user_location
 from graphflow.ir.program import attribute_dims
 from graphflow.ir.tensor import _OPERATORS, Attrs, Constraint, Literal, Node, Tensor
@@ -276,7 +276,8 @@ def runs_now(operands: Sequence[Tensor], attributes: Attrs) -> bool:
     """Is every operand, and every size among the attributes, known, and are we not building a graph of constants?"""
     if building_scratch() is not None or not all(isinstance(t, EagerTensor) or t.op is CONSTANT for t in operands):
         return False
-    return (state().eager or any(map(is_value, operands))) and not any(attribute_dims(value) for _, value in attributes)
+    now = state().eager or (traced_graph() is None and any(map(is_value, operands)))
+    return now and not any(attribute_dims(value) for _, value in attributes)
 
 
 def graph_of(op: Op, operands: Sequence[Tensor]) -> Graph:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from graphflow.errors import ModeError
+from graphflow.errors import ModeError, UnknownSizeError
 from graphflow.ir.location import SourceLocation
-from graphflow.types import AnySize, DType, Shape, TensorType
+from graphflow.types import AnySize, DType, Shape, TensorType, dims_of
 
 if TYPE_CHECKING:
     from graphflow.ir.graph import Graph
@@ -244,17 +244,24 @@ class Tensor:
         )
 
     def __iter__(self) -> Iterator[Tensor]:
-        if not self.shape or not isinstance(self.shape[0], int):
-            raise ModeError(
-                f"cannot iterate over {self.name}: its first axis is {'missing' if not self.shape else 'known at run time only'}",
+        rule = "Iteration needs a first axis of known size; index or slice the tensor, or use gf.scan or gf.map_fn."
+        if not self.shape:
+            raise ModeError(f"cannot iterate over {self.name}: its first axis is missing", operands={"tensor": self}, rule=rule)
+        if not isinstance(self.shape[0], int):
+            raise UnknownSizeError(
+                f"cannot iterate over {self.name}: its first axis is known at run time only",
+                dims_of(self.shape[0]),
                 operands={"tensor": self},
-                rule="Iteration needs a first axis of known size; index or slice the tensor instead.",
+                rule=rule,
             )
         return (self[i] for i in range(self.shape[0]))
 
     def __len__(self) -> int:
-        if not self.shape or not isinstance(self.shape[0], int):
-            raise ModeError(f"len({self.name}) is not known before a run", operands={"tensor": self}, rule="Use gf.shape(x)[0].")
+        if not self.shape:
+            raise ModeError(f"len({self.name}): it is a scalar", operands={"tensor": self})
+        if not isinstance(self.shape[0], int):
+            headline = f"len({self.name}) is not known before a run"
+            raise UnknownSizeError(headline, dims_of(self.shape[0]), operands={"tensor": self}, rule="Use gf.shape(x)[0].")
         return self.shape[0]
 
     def __getitem__(self, key: Any) -> Tensor:

@@ -114,6 +114,11 @@ def restart_draws() -> None:
     _draws = itertools.count()
 
 
+def next_draw() -> int:
+    """The number of earlier draws of random numbers in eager mode, as a uint32; this one is counted."""
+    return next(_draws) % 2**32
+
+
 def run_counter_tensor() -> Tensor:
     """The run counter of the default graph, one node for all random ops; in the body of a loop, one that differs by the step."""
     counter = current_counter()
@@ -125,7 +130,7 @@ def run_counter_tensor() -> Tensor:
 def counter_of_graph() -> Tensor:
     """The run counter of the default graph, in the body of a loop too; in eager mode the number of earlier draws."""
     if is_eager():
-        return EagerTensor(np.asarray(next(_draws) % 2**32, np.uint32), uint32)
+        return EagerTensor(np.asarray(next_draw(), np.uint32), uint32)
     graph = get_default_graph()
     found = getattr(graph, "_run_counter", None)
     if found is None:

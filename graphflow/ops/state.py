@@ -7,7 +7,9 @@ the order in which they were built; a read that comes after an update (through `
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
+
+import numpy as np
 
 from graphflow.errors import DTypeError, GraphError, ModeError, ShapeError
 from graphflow.ir.eager import EagerTensor, as_eager
@@ -78,6 +80,9 @@ def assign_sub(value: TensorType, *, handle: Variable) -> TensorType:
 def no_op() -> tuple[TensorType, ...]:
     """Nothing but its control dependencies."""
     return ()
+
+
+T = TypeVar("T", bound=Tensor)
 
 
 class Operation:
@@ -221,19 +226,37 @@ class EagerVariable(Variable):
         if callable(initial_value):
             initial_value = initial_value()
         start = convert_to_tensor(initial_value, dtype)
+        graph = traced_graph()
         if not isinstance(start, EagerTensor) and start.op is not source.constant:
-            start = self._lifted(start)
+            if graph is None:
+                raise ModeError("a symbolic initial value for an eager variable", operands={"initial_value": start})
+            start = graph.lifted(start)
+        self.lent: EagerTensor | None = None  # the tensor of the value that has been given out, if one has
         self.trainable = bool(trainable)
         self.type = start.type
         self.graph = None  # type: ignore[assignment]
         self._name = name or "Variable"
-        self.tensor = _held(as_eager(start))
+        self.tensor = as_eager(start)
+        if graph is not None:
+            graph.made(self)
 
-    def _lifted(self, start: Tensor) -> EagerTensor:
-        graph = traced_graph()
-        if graph is None:
-            raise ModeError("a symbolic initial value for an eager variable", operands={"initial_value": start})
-        return graph.lifted(start)
+    @property
+    def tensor(self) -> EagerTensor:
+        """The value now, as a tensor of its own, from which no gradient flows back to how it was computed."""
+        if self.lent is None:
+            self.lent = EagerTensor(self.array, self.dtype)
+        return self.lent
+
+    @tensor.setter
+    def tensor(self, value: EagerTensor) -> None:
+        self.keep(value.array, own=False)
+
+    def keep(self, array: np.ndarray, own: bool) -> None:
+        """Give the variable its next value; `own` says that nobody else has the array."""
+        self.array = array
+        self.own = own
+        self.address: int | None = None  # of the array's elements, once a compiled function has asked for it
+        self.lent = None
 
     @property
     def name(self) -> str:
@@ -254,7 +277,13 @@ class EagerVariable(Variable):
     def read_value(self) -> Tensor:
         """The value now; in a function that is being traced, the value when it will run."""
         graph = traced_graph()
-        tensor = self.tensor if graph is None else graph.read(self)
+        return self.read() if graph is None else self._shown(graph.read(self))
+
+    def read(self) -> EagerTensor:
+        """The value now."""
+        return self._shown(self.tensor)
+
+    def _shown(self, tensor: T) -> T:
         for recorder in state().recorders:
             recorder.read(self, tensor)
         return tensor
@@ -283,7 +312,7 @@ class EagerVariable(Variable):
                 operands={"value": value},
                 rule="Assign inside a gf.function, or run the value first.",
             )
-        self.tensor = _held(as_eager(value))
+        self.tensor = as_eager(value)
         return self.tensor
 
     def eval(self, session: Any = None) -> Any:
@@ -299,11 +328,6 @@ class EagerVariable(Variable):
 
 def _restored(array: Any, dtype: str, trainable: bool, name: str) -> EagerVariable:
     return EagerVariable(array, trainable, name, dtype)
-
-
-def _held(tensor: EagerTensor) -> EagerTensor:
-    """The same value as a tensor of its own, from which no gradient flows back to how it was computed."""
-    return EagerTensor(tensor.array, tensor.dtype)
 
 
 def _forward(method: str) -> Callable[..., Any]:

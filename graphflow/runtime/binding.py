@@ -25,7 +25,7 @@ from graphflow.runtime import blas, native
 from graphflow.runtime.host import HostCall
 from graphflow.runtime.launch import Call, Launch, Move, Place, Slot
 from graphflow.runtime.memory import LiveRange, MemoryPlan, MemoryReport, plan_memory
-from graphflow.runtime.variables import VariableStore
+from graphflow.runtime.variables import Store
 from graphflow.types import AnySize
 
 if TYPE_CHECKING:
@@ -297,14 +297,14 @@ class Binding:
 
     # --- running -----------------------------------------------------------------------------------------------------------
 
-    def run(self, arrays: list[Any], store: VariableStore) -> list[Any]:
+    def run(self, arrays: list[Any], store: Store) -> list[Any]:
         """One run on arrays or scalars of the placeholders' dtypes and of the binding's shapes; the fetched values."""
         if self.locks:
             with store.lock:
                 return self._run(arrays, store)
         return self._run(arrays, store)
 
-    def _run(self, arrays: list[Any], store: VariableStore) -> list[Any]:
+    def _run(self, arrays: list[Any], store: Store) -> list[Any]:
         try:
             context = self.contexts.pop()
         except IndexError:
@@ -325,7 +325,7 @@ class Binding:
         finally:
             self.contexts.append(context)
 
-    def _fill(self, context: Context, arrays: list[Any], store: VariableStore) -> dict[int, np.ndarray]:
+    def _fill(self, context: Context, arrays: list[Any], store: Store) -> dict[int, np.ndarray]:
         """Tell the context where this run's feeds, variables and results are; the results' memory by slot.
 
         That is the array of an earlier run if the caller has let go of it, which saves the pages of a new one.
@@ -357,7 +357,7 @@ class Binding:
         except MemoryError:
             raise ResourceError(f"no memory for an array of {dtype}{list(shape)}") from None
 
-    def _fetcher(self, k: int) -> Callable[[dict[int, np.ndarray], Sequence[Any], VariableStore], Any]:
+    def _fetcher(self, k: int) -> Callable[[dict[int, np.ndarray], Sequence[Any], Store], Any]:
         """The function that gives the caller fetched value `k`: an array of its own, or a scalar."""
         place = self.program.results[k]
         shape = self.result_shapes[k]
@@ -371,7 +371,7 @@ class Binding:
                 return lambda fresh, arrays, store: fresh[key].reshape(shape)
             return lambda fresh, arrays, store: fresh[key].reshape(shape).copy()
 
-        def fetch(fresh: dict[int, np.ndarray], arrays: Sequence[Any], store: VariableStore) -> Any:
+        def fetch(fresh: dict[int, np.ndarray], arrays: Sequence[Any], store: Store) -> Any:
             array = self._source(place, arrays, store)
             return array.reshape(shape) if shape else array.reshape(())[()]
 
@@ -384,7 +384,7 @@ class Binding:
             return False
         return self.program.slots[place.number].kind == "output" and self.sizes[place.number] > STAGED_BYTES
 
-    def _source(self, place: Place, arrays: Sequence[Any], store: VariableStore) -> np.ndarray:
+    def _source(self, place: Place, arrays: Sequence[Any], store: Store) -> np.ndarray:
         """A copy of what was there before the run."""
         match place.kind:
             case "feed":
@@ -397,7 +397,7 @@ class Binding:
             case _:
                 return np.array(store.counter, np.uint32)
 
-    def _commit(self, context: Context, fresh: dict[int, np.ndarray], arrays: Sequence[Any], store: VariableStore) -> None:
+    def _commit(self, context: Context, fresh: dict[int, np.ndarray], arrays: Sequence[Any], store: Store) -> None:
         """Give all variables their next values; nothing in here can fail half-way."""
         for number in self.reusable:
             _keep(context.spare.setdefault(number, []), fresh[number])
@@ -413,8 +413,7 @@ class Binding:
             elif place.kind != "in place":
                 pending.append((handle, aligned_copy(self._source(place, arrays, store).reshape(shape)), None))
         for handle, array, slot in pending:
-            old = store.values.get(handle)
-            store.assign(handle, array)
+            old = store.assign(handle, array)
             if slot is not None and old is not None and old.dtype == array.dtype:
                 _keep(context.spare.setdefault(slot, []), old.reshape(self.shapes[slot]))
         if self.program.uses_counter:

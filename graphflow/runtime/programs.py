@@ -24,6 +24,7 @@ from graphflow.codegen.history import PROGRAM_MAGIC
 from graphflow.codegen.library_values import LibraryValue
 from graphflow.ir.program import Program
 from graphflow.ir.tensor import Literal
+from graphflow.ops.state import Variable
 from graphflow.options import Options
 from graphflow.runtime.launch import Call, Cycle, Launch, LaunchProgram, Merge, Move, Place, Slot
 from graphflow.types import AnySize, Dim, DType, Size, SizeFunction, TensorType, as_dtype
@@ -134,7 +135,7 @@ class _CanonicalForm:
             case Program():
                 types = [self.attribute(t.node.attributes) for t in value.inputs]
                 return repr((types, *self.body(value)))
-        if hasattr(value, "initial_value"):  # a variable
+        if isinstance(value, Variable):
             return f"variable {self.handles.setdefault(id(value), len(self.handles))}"
         raise Unstorable(repr(value))
 

@@ -24,7 +24,7 @@ from graphflow.errors import SessionError
 from graphflow.runtime import native
 from graphflow.runtime.binding import Binding
 from graphflow.runtime.launch import Launch
-from graphflow.runtime.variables import VariableStore
+from graphflow.runtime.variables import Store
 
 if TYPE_CHECKING:
     from graphflow.runtime.executable import Executable
@@ -173,7 +173,7 @@ class TimedBinding(Binding):
         self.keep.append(table)
         self.table_address = native.address_of(table)
 
-    def run(self, arrays: list[Any], store: VariableStore) -> list[Any]:
+    def run(self, arrays: list[Any], store: Store) -> list[Any]:
         began = _now()
         try:
             return Binding.run(self, arrays, store)

@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from graphflow.errors import UninitializedVariableError
 from graphflow.runtime.native import address
+
+
+class Store(Protocol):
+    """Where a run finds the values of variables, and leaves the next ones."""
+
+    lock: Any  # of runs that read or write variables
+    counter: int  # of runs that drew random numbers
+
+    def value(self, variable: Any) -> np.ndarray:
+        """The value of a variable."""
+
+    def address(self, variable: Any) -> int:
+        """Where the elements of a variable's value start."""
+
+    def assign(self, variable: Any, array: np.ndarray) -> np.ndarray | None:
+        """Give a variable its next value; the array of the one before, if the caller may write to it."""
 
 
 class VariableStore:
@@ -34,10 +50,12 @@ class VariableStore:
             raise uninitialized(variable)
         return found
 
-    def assign(self, variable: Any, array: np.ndarray) -> None:
-        """Give a variable its next value; `array` is the store's from now on."""
+    def assign(self, variable: Any, array: np.ndarray) -> np.ndarray | None:
+        """Give a variable its next value, an array that is the store's from now on; the one before is the caller's."""
+        before = self.values.get(variable)
         self.addresses[variable] = address(array)
         self.values[variable] = array
+        return before
 
     def clear(self) -> None:
         """Forget all values."""
