@@ -18,6 +18,7 @@ from graphflow.codegen.library_values import NARROW, LibraryValue
 from graphflow.codegen.pooling import POOLS, emit_pool
 from graphflow.codegen.scatter import emit_check, emit_scatter
 from graphflow.codegen.sequential import emit_sequential
+from graphflow.codegen.small_matrices import SMALL_MATRICES
 from graphflow.ir.scalar import Axis, as_index
 from graphflow.ir.tensor import Node, Tensor
 from graphflow.loop.ir import Kernel, Offset, Role, Store
@@ -122,6 +123,7 @@ _EMITTERS: dict[str, Callable[[Kernel, Node], Source]] = {
     "sequential": emit_sequential,
     **ATTENTION,
     **CUMULATIVE,
+    **SMALL_MATRICES,
     **dict.fromkeys(PRODUCTS, emit_convolution),
     **dict.fromkeys(POOLS, emit_pool),
 }

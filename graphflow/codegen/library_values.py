@@ -111,6 +111,9 @@ def flops_of(extent: str, *sizes: int) -> int:
             return 0
 
 
+# In an error record, in the place of the size of an axis: what is wrong with a matrix.
+SINGULAR, INDEFINITE = -1, -2
+
 LIBRARY_VALUES: dict[str, Callable[..., int]] = {
     "argument": lambda value: value,
     "tile_rows": lambda *sizes: tile_shape(*sizes)[0],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from graphflow.errors import FeedError, ShapeError
 from graphflow.ir.op import Access
 from graphflow.ir.program import Program, toposort
 from graphflow.ir.tensor import Constraint, Node, Tensor
-from graphflow.types import Dim, Size, TensorType, as_dtype, dims_of, uint32
+from graphflow.types import Dim, Size, TensorType, dims_of, uint32
 from graphflow.types import evaluate as size_number
 
 
@@ -90,23 +90,12 @@ def apply_reference(node: Node, operands: Sequence[np.ndarray], sizes: Mapping[D
     if reference is None:
         raise FeedError(f"{node.name} has no value", operands={node.op.name: node.output}, rule="Feed it.")
     attributes = {name: numbers(value, sizes) for name, value in node.attributes}
-    extra = {"sizes": sizes} if node.op.access is Access.CONTROL else {}
-    return call_reference(reference, operands, {**attributes, **extra}, node.types, sizes)
-
-
-def call_reference(
-    reference: Callable[..., Any],
-    operands: Sequence[np.ndarray],
-    attributes: Mapping[str, Any],
-    types: Sequence[TensorType],
-    sizes: Mapping[Dim, int],
-) -> list[np.ndarray]:
-    """The results of a reference, which are of `types`; operands of 16-bit floats are computed in float32."""
-    wide = [x.astype(as_dtype(x.dtype).compute.numpy) for x in operands]  # copies: a reference may keep or change them
+    wide = [x.astype(t.dtype.compute.numpy) for x, t in zip(operands, node.inputs, strict=True)]
     with np.errstate(all="ignore"):
-        found = reference(*wide, **attributes)
-        outputs = found if len(types) > 1 else (found,)
-        return [as_type(value, type_, sizes) for value, type_ in zip(outputs, types, strict=True)]
+        extra = {"sizes": sizes} if node.op.access is Access.CONTROL else {}
+        found = reference(*wide, **attributes, **extra)
+        outputs = found if len(node.types) > 1 else (found,)
+        return [as_type(value, type_, sizes) for value, type_ in zip(outputs, node.types, strict=True)]
 
 
 def as_type(value: Any, type_: TensorType, sizes: Mapping[Dim, int]) -> np.ndarray:

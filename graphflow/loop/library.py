@@ -40,6 +40,8 @@ def lower_library(
     operands = (*(buffers(storage(t)) for t in root.inputs), raw, *others)
     stages = [Stage((), tuple(followers))]
     kernel = make_kernel(group, root.op.name, lowering.domain, [], [], stages, [], 1, checks_of([s.value for s in followers]))
+    if root.op.fails:
+        kernel = replace(kernel, checks=(root,))
     results = [raw, *others]
     params = list(dict.fromkeys([*operands[: len(root.inputs)], *kernel.params, *results]))
     written = {id(s.buffer) for s in followers} | {id(b) for b in results}

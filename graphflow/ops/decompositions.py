@@ -1,13 +1,15 @@
 """Linear algebra of matrices in the last two axes: factors, solutions, determinants, and what is made of them.
 
-Each primitive has LAPACK behind it, through its NumPy reference. Where a factor is only determined up to a phase (the vectors of
-complex `eigh` and `svd`), gradients are those of results that do not depend on it. Where factors are not unique (eigenvalues or
-singular values are equal), what divides by their difference is left out: what depends on the whole subspace has its gradient.
+Systems of few unknowns have kernels; what is larger, or harder, LAPACK computes behind the NumPy references. Where a factor is only
+determined up to a phase (the vectors of complex `eigh` and `svd`), gradients are those of results that do not depend on it. Where
+factors are not unique (eigenvalues or singular values are equal), what divides by their difference is left out: what depends on the
+whole subspace has its gradient.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +26,7 @@ from graphflow.ops.math import absolute, conj, imag, log, real
 from graphflow.ops.matrices import adjoint, diag, diag_part, eye, matrix_of, swapped, tril, triu
 from graphflow.ops.movement import reshape, slice_
 from graphflow.ops.reductions import norm, reduce_max, reduce_min, reduce_sum
-from graphflow.types import AnySize, TensorType, int64, size_max, size_min
+from graphflow.types import AnySize, TensorType, float32, float64, int64, size_max, size_min
 
 
 def _matrix(a: TensorType) -> TensorType:
@@ -50,6 +52,15 @@ def _hermitian(x: Tensor) -> Tensor:
     return (x + adjoint(x)) * 0.5
 
 
+LARGEST = 64  # rows of matrices that our own kernels take; larger ones are LAPACK's
+
+
+def is_large(types: Sequence[TensorType]) -> bool:
+    """Is it LAPACK's, called through NumPy: complex, of sizes that only a run knows, or large?"""
+    rows = types[0].shape[-1]
+    return types[0].dtype not in (float32, float64) or not isinstance(rows, int) or rows > LARGEST
+
+
 # --- triangular systems, Cholesky -----------------------------------------------------------------------------------------
 
 
@@ -58,7 +69,7 @@ def _triangular_reference(a: np.ndarray, b: np.ndarray, *, lower: bool, adjoint:
     return np.linalg.solve(np.conj(np.swapaxes(triangle, -1, -2)) if adjoint else triangle, b)
 
 
-@op(access=Access.OPAQUE, reference=_triangular_reference, common=("a", "b"), host=True, cost=2)
+@op(access=Access.OPAQUE, reference=_triangular_reference, common=("a", "b"), host=is_large, fails=True, cost=2)
 def triangular_solve_(a, b, *, lower, adjoint):
     """x with a x = b, or a^H x = b for `adjoint`, for the `lower` or the upper triangle of a; the other one is not read."""
     _same(_square(a), b)
@@ -82,7 +93,7 @@ triangular_solve_.defvjp(
 )
 
 
-@op(access=Access.OPAQUE, reference=np.linalg.cholesky, host=True, cost=10)
+@op(access=Access.OPAQUE, reference=np.linalg.cholesky, host=is_large, fails=True, cost=10)
 def cholesky(a):
     """The lower triangular L with a = L L^H, of a positive definite matrix, whose lower triangle alone is read.
 
@@ -104,7 +115,7 @@ cholesky.defvjp(_cholesky_vjp)
 # --- systems, inverses, determinants --------------------------------------------------------------------------------------
 
 
-@op(access=Access.OPAQUE, reference=np.linalg.solve, common=("a", "b"), host=True, cost=10)
+@op(access=Access.OPAQUE, reference=np.linalg.solve, common=("a", "b"), host=is_large, fails=True, cost=10)
 def solve_(a, b):
     """x with a x = b, for matrices b."""
     _same(_square(a), b)
@@ -118,7 +129,7 @@ solve_.defvjp(
 )
 
 
-@op(access=Access.OPAQUE, reference=np.linalg.inv, host=True, cost=10)
+@op(access=Access.OPAQUE, reference=np.linalg.inv, host=is_large, fails=True, cost=10)
 def inv(a):
     """The inverse of each matrix; a singular one is a DecompositionError of the run. To solve, use gf.linalg.solve."""
     return _square(a)

@@ -17,7 +17,7 @@ from graphflow.types import DType, Shape, TensorType, as_dtype, format_shape
 
 def _call(*operands: np.ndarray, function: Callable[..., Any], dtypes: Sequence[DType], shapes: Sequence[Any], key: Any) -> Any:
     """What the function returns, as arrays of the dtypes and shapes that were promised."""
-    found = function(*operands)
+    found = function(*[x.copy() for x in operands])
     values = [found] if len(dtypes) == 1 and not isinstance(found, list | tuple) else found
     if not isinstance(values, list | tuple) or len(values) != len(dtypes):
         raise ValueError(f"the function gave {found!r} where {len(dtypes)} results were promised by Tout")

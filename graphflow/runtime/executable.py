@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from graphflow.autodiff.tapes import Demand
+from graphflow.codegen.library_values import INDEFINITE, SINGULAR
 from graphflow.errors import DecompositionError, FeedError, HostError, IndexOutOfRangeError, ShapeError
 from graphflow.ir.evaluate import evaluate as reference_values
 from graphflow.ir.graph import Graph
@@ -215,9 +216,17 @@ class Executable:
         assert isinstance(launch, Launch)
         where = self.steps_at(row, context) + ([f"step {own_step - 1}"] if own_step > 0 else [])
         inside = f", in {' of '.join(where[::-1])}" if where else ""
+        node = self.node(launch.checks[site - 1])
+        if size in (SINGULAR, INDEFINITE):
+            found = "not positive definite" if size == INDEFINITE else "singular"
+            return DecompositionError(
+                f"{'linear algebra' if node is None else f'{node.op.name} ({node.name})'}: matrix {index} is {found}{inside}",
+                operands={} if node is None else operands_of(node),
+                location=None if node is None else node.location,
+                rule="No variable was changed.",
+            )
         rule = f"Indices run from 0 to {size - 1}." if size else "The axis is empty."
         rule += " No variable was changed."
-        node = self.node(launch.checks[site - 1])
         if node is None:
             return IndexOutOfRangeError(f"index {index} is outside an axis of size {size}{inside}", rule=rule)
         return IndexOutOfRangeError(

@@ -100,12 +100,13 @@ def structural(Sample: Callable[..., Any]) -> dict[str, list[Any]]:
             for lower in (False, True)
             for adjoint in (False, True)
         ] + [Sample("float32", (single(regular(f(3, 3))), single(f(3, 2))), {"lower": True, "adjoint": False})],
-        "cholesky": [Sample(name, (positive(x),), {}) for name, x in (("matrix", f(3, 3)), ("batch", f(2, 3, 3)), ("complex", c(3, 3)), ("float32", single(f(3, 3))), ("1", f(1, 1)), ("0", f(0, 0)))],
+        "cholesky": [Sample(name, (positive(x),), {}) for name, x in (("matrix", f(3, 3)), ("batch", f(2, 3, 3)), ("complex", c(3, 3)), ("float32", single(f(3, 3))), ("large", f(65, 65)), ("1", f(1, 1)), ("0", f(0, 0)))],
         "solve": [
             Sample("matrix", (regular(f(3, 3)), f(3, 2)), {}, gradient=True),
             Sample("batch", (regular(f(2, 3, 3)), f(3, 2)), {}, gradient=True),
             Sample("complex", (regular(c(2, 2)), c(2, 3)), {}, gradient=True),
             Sample("float32", (single(regular(f(3, 3))), single(f(3, 1))), {}),
+            Sample("pivots", (np.array([[0.0, 2.0, 1.0], [1.0, 0.0, 0.0], [-3.0, 1.0, 0.0]]), f(3, 5)), {}, gradient=True),
         ],
         "inv": both("inv", [regular(f(3, 3)), regular(f(2, 2, 2)), regular(c(2, 2))]),
         "det": [*both("det", [f(3, 3), f(2, 2, 2), c(2, 2), f(1, 1)]), Sample("singular", (_SINGULAR,), {}, gradient=True, second=False)],

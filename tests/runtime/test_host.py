@@ -166,3 +166,21 @@ def test_selections_know_no_size_in_a_graph():
         assert gf.boolean_mask(values, values > 0).numpy().tolist() == [3, 3]
         assert gf.repeat(values, gf.constant([0, 1, 2, 0])).numpy().tolist() == [0, 3, 3]
         assert gf.boolean_mask([[1, 2], [3, 4]], [True, False], 1).numpy().tolist() == [[1], [3]]
+
+
+@pytest.mark.parametrize("size", [3, 65], ids=["kernel", "LAPACK"])
+@pytest.mark.parametrize(
+    "solve", [gf.linalg.cholesky, gf.linalg.inv, lambda a: gf.linalg.solve(a, a), lambda a: gf.linalg.triangular_solve(a, a)]
+)
+def test_a_matrix_that_cannot_be_factored_is_an_error_that_changes_nothing(size, solve):
+    v = gf.Variable(np.eye(size), name="v")
+    a = gf.placeholder(gf.float64, [None, size, size], name="a")
+    step = gf.assign(v, v + gf.reduce_sum(solve(a), 0))
+    good, bad = np.stack([np.eye(size)] * 3), np.stack([np.eye(size), np.eye(size), np.zeros((size, size))])
+    with gf.Session() as sess:
+        sess.run(gf.global_variables_initializer())
+        for _ in range(2):
+            with pytest.raises(gf.errors.DecompositionError, match=r"a: +a +float64"):
+                sess.run(step, {a: bad})
+        np.testing.assert_array_equal(sess.run(v), np.eye(size))
+        assert np.isfinite(sess.run(solve(a), {a: good})).all()
