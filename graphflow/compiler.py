@@ -13,7 +13,7 @@ from graphflow.autodiff.tapes import demands
 from graphflow.codegen import cache
 from graphflow.codegen.history import Event
 from graphflow.codegen.library_values import LIBRARY_VALUES, LibraryValue
-from graphflow.ir.graph import Graph
+from graphflow.ir.graph import Graph, changed_state
 from graphflow.ir.program import Program
 from graphflow.options import Options
 from graphflow.options import current as current_options
@@ -22,11 +22,13 @@ from graphflow.runtime.executable import Executable
 from graphflow.runtime.launch import NOWHERE, LaunchProgram
 
 
+@changed_state(eager=False, recorders=())
 def compile_program(program: Program, options: Options | None = None, graph: Graph | None = None) -> Executable:
     """The executable of a captured program. One that has been compiled before comes from the cache and passes no stage."""
     chosen = options or current_options()
 
     @remembered
+    @changed_state(eager=False, recorders=())  # a stage may be asked for later, in eager mode
     def stages() -> Any:
         return import_module("graphflow.stages").run_stages(program, chosen)  # only now is the compiler itself imported
 

@@ -38,6 +38,8 @@ class FunctionGraph(TracedGraph):
         super().__init__()
         self.first: dict[EagerVariable, Tensor] = {}  # the value of each variable before a run
         self.last: dict[EagerVariable, Tensor] = {}  # and after it, of those that are assigned
+        self.values: dict[EagerTensor, EagerTensor] = {}  # what stands for a constant made outside, as tapes may watch it
+        self.constants: dict[EagerTensor, EagerTensor] = {}  # and the other way round
         self.effects: list[Node] = []  # what a run does more than compute its results
         self.new: list[tuple[EagerVariable, SourceLocation, bool]] = []  # variables made while tracing: where, and was it by us?
 
@@ -84,6 +86,16 @@ class FunctionGraph(TracedGraph):
         """Note that a variable was made while tracing."""
         self.new.append((variable, user_location(), is_inside()))
 
+    def value_of(self, constant: EagerTensor) -> EagerTensor:
+        """What stands for a constant: itself where it was made while tracing, else a value that the function captures."""
+        if constant.location is not None:
+            return constant
+        found = self.values.get(constant)
+        if found is None:
+            found = self.values[constant] = EagerTensor(constant.array, constant.dtype)
+            self.constants[found] = constant
+        return found
+
     def add(
         self,
         op: Any,
@@ -93,6 +105,7 @@ class FunctionGraph(TracedGraph):
         constraints: tuple[Constraint, ...] = (),
         name: str | None = None,
     ) -> Node:
+        inputs = tuple([self.value_of(t) if isinstance(t, EagerTensor) and t.constant else t for t in inputs])
         node = super().add(op, inputs, attributes, types, constraints, name)
         if current_body() is None and types and has_effect(node):
             self.effects.append(node)
@@ -215,7 +228,8 @@ class Trace:
     def run_recorded(self, tensors: Sequence[EagerTensor]) -> Any:
         """The same, shown to the tapes that watch arguments, variables or what the function captured."""
         with STORE.lock:
-            operands = (*tensors, *self.captured, *(v.read() for v in self.variables))
+            captured = [self.graph.constants.get(t, t) for t in self.captured]
+            operands = (*tensors, *captured, *(v.read() for v in self.variables))
             if not watched_among(operands):
                 return self.run(tensors)
             results = call(self.callee, operands)

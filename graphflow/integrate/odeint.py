@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from graphflow.eager.whole import whole
 from graphflow.errors import GraphflowError, ShapeError, TypeRuleError
 from graphflow.integrate.adaptive import Method, Problem, Progress, Rhs, advance, begin, solution
 from graphflow.integrate.dormand_prince import DormandPrince
@@ -25,6 +26,7 @@ ADAPTIVE: dict[str, Method] = {"dopri5": DormandPrince(), "rodas": Rodas()}
 BISECTIONS = 60  # of a step, in which an event is found
 
 
+@whole
 def odeint(
     func: Callable[..., Any],
     y0: Any,
@@ -110,6 +112,7 @@ class EventResult(NamedTuple):
     found: Tensor  # bool: is there an event?
 
 
+@whole
 def odeint_event(
     func: Callable[..., Any],
     y0: Any,

@@ -33,6 +33,7 @@ _SHOWN = frozenset(  # what is no computation: NumPy is given the values
     ["array2string", "array_repr", "array_str", "array_equiv", "can_cast", "common_type", "copyto", "iscomplexobj", "isrealobj",
      "may_share_memory", "min_scalar_type", "result_type", "save", "savetxt", "savez", "savez_compressed", "shares_memory"]
 )  # fmt: skip
+_COMPARED = frozenset(["allclose", "array_equal", "isclose"])  # of values: NumPy's answer, whatever the two dtypes
 
 
 def apply_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], settings: dict[str, Any]) -> Any:
@@ -57,6 +58,8 @@ def apply_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], settings: dict
 
 def apply_function(function: Any, args: tuple[Any, ...], settings: Mapping[str, Any]) -> Any:
     """What NumPy's `function` gives for arguments of which one is a tensor, or a list of them."""
+    if function.__name__ in _COMPARED and all(isinstance(x, EagerTensor | np.ndarray | float | int) for x in args):
+        return function(*_values(args), **_values(settings))
     own = _FUNCTIONS.get(function)
     if own is None:
         if function.__name__ in _SHOWN:

@@ -234,7 +234,7 @@ def fans(shape: Sequence[AnySize]) -> tuple[int, int]:
     if len(shape) < 2:
         size = int(shape[0]) if shape else 1  # type: ignore[arg-type]
         return size, size
-    window = math.prod(shape[:-2])  # type: ignore[arg-type]
+    window = int(math.prod(shape[:-2]))  # type: ignore[arg-type]
     return window * int(shape[-2]), window * int(shape[-1])  # type: ignore[arg-type]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from graphflow.autodiff.gradients import gradients
+from graphflow.eager.whole import whole
 from graphflow.ir.graph import name_scope
 from graphflow.ir.op import literal
 from graphflow.ir.tensor import Tensor
@@ -26,6 +27,7 @@ class FixedPointResult(NamedTuple):
     iterations: Tensor  # int32: steps that were made
 
 
+@whole
 def fixed_point(
     func: Callable[..., Any],
     x0: Any,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from graphflow.autodiff.gradients import gradients
+from graphflow.eager.whole import whole
 from graphflow.errors import GraphflowError, TypeRuleError
 from graphflow.ir.graph import name_scope
 from graphflow.ir.op import convert_to_tensor, literal
@@ -42,6 +43,7 @@ class _Descent(NamedTuple):
     iterations: Tensor
 
 
+@whole
 def minimize(
     func: Callable[..., Any],
     x0: Any,

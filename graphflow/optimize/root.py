@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from graphflow.autodiff.jacobian import jacobian
+from graphflow.eager.whole import whole
 from graphflow.errors import GraphflowError, ShapeError
 from graphflow.ir.graph import name_scope
 from graphflow.ir.op import literal
@@ -45,6 +46,7 @@ class _Iterate(NamedTuple):
     fresh: Any = ()  # is it the inverse of the Jacobian matrix here?
 
 
+@whole
 def root(
     func: Callable[..., Any],
     x0: Any,

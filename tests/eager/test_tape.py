@@ -427,3 +427,14 @@ def test_large_tensors_run_as_native_code():
     assert half.dtype == gf.float16
     np.testing.assert_allclose(half, 1 / (1 + np.exp(-array)), atol=2e-3)
     assert gf.random.normal([100, 100]).shape == (100, 100)
+
+
+def test_solvers():
+    x = gf.constant(2.0, gf.float64)
+    with gf.GradientTape(persistent=True) as tape:
+        tape.watch(x)
+        root = gf.optimize.root(lambda z: z * z - x, gf.constant(1.0, gf.float64)).x
+        start, times = gf.constant([1.0], gf.float64), gf.constant([0.0, 1.0], gf.float64)
+        final = gf.integrate.odeint(lambda y, t: -x * y, start, times, method="rk4", steps=20)[-1, 0]
+    close(tape.gradient(root, x), 0.5 / np.sqrt(2))
+    np.testing.assert_allclose(tape.gradient(final, x), -np.exp(-2), rtol=1e-5)
