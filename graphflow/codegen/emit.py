@@ -78,6 +78,7 @@ class Emitter:
         }
         self.sites = {id(node): k for k, node in enumerate(kernel.checks)}
         self.number = {id(b): k for k, b in enumerate(kernel.params)}
+        self.changing: set[int] = set()  # buffers that the kernel writes before it reads them: read where a value is needed
         self.arrays: dict[int, str] = {}  # of accumulators, where each row of a block has one
 
     # --- names ---------------------------------------------------------------------------------------------------------
@@ -128,6 +129,8 @@ class Emitter:
                     found = self.axis_depth[id(expr)]
                 case Accumulator(number):
                     found = self.accumulator_depth[number]
+                case Load(buffer) if id(buffer) in self.changing:
+                    found = self.regions[-1].depth
                 case _:
                     found = max((self.depth(c) for c in children(expr)), default=0)
             self.depths[id(expr)] = found

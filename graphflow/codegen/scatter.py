@@ -26,6 +26,7 @@ def emit_scatter(kernel: Kernel, root: Node) -> Source:
     size, inner = root.type.shape[0], product(root.type.shape[1:])
     place = next(atom for atom, _ in store.offset.terms if atom not in kernel.lanes)
     dim, line = emitter.dim, emitter.line
+    emitter.changing.add(id(out))
     emitter.count_uses([store.value, store.offset, place, place])  # the row is a local
     with emitter.loop("for unit in range(begin, end):", (), ()):
         line(f"start = unit * {dim(kernel.chunk)}")

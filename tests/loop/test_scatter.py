@@ -135,3 +135,11 @@ def test_products_with_one_hot_add_up_rows(rng):
         assert forms(sess, fetches, [i, x]) == ["scatter", "scatter"]
     np.testing.assert_allclose(sums, one_hot.T @ values, rtol=1e-12)
     np.testing.assert_array_equal(counts, one_hot.sum(0))
+
+
+def test_a_single_element_is_added_to_what_is_there_when_it_is_added():
+    index, update = gf.placeholder(gf.int32, [1]), gf.placeholder(gf.float64, [1])
+    total = scatter_add(index, update, size=3, drop=False)
+    with gf.Session() as sess:
+        for _ in range(3):  # the memory of a small result is that of the run before
+            np.testing.assert_array_equal(sess.run(total, {index: [1], update: [5.0]}), [0, 5, 0])
