@@ -19,6 +19,7 @@ from graphflow.codegen.pooling import POOLS, emit_pool
 from graphflow.codegen.scatter import emit_check, emit_scatter
 from graphflow.codegen.sequential import emit_sequential
 from graphflow.codegen.small_matrices import SMALL_MATRICES
+from graphflow.codegen.sorting import SORTS
 from graphflow.ir.scalar import Axis, as_index
 from graphflow.ir.tensor import Node, Tensor
 from graphflow.loop.ir import Kernel, Offset, Role, Store
@@ -124,6 +125,7 @@ _EMITTERS: dict[str, Callable[[Kernel, Node], Source]] = {
     **ATTENTION,
     **CUMULATIVE,
     **SMALL_MATRICES,
+    **SORTS,
     **dict.fromkeys(PRODUCTS, emit_convolution),
     **dict.fromkeys(POOLS, emit_pool),
 }

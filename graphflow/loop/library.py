@@ -16,7 +16,8 @@ from graphflow.loop.ir import Buffer, FusionGroup, Kernel, Role, Stage
 from graphflow.loop.lower import _Lowering, checks_of, make_kernel, store_of
 from graphflow.loop.partition import COMPUTED_INSIDE
 from graphflow.loop.scatter import lower_scatter
-from graphflow.types import AnySize, DType
+from graphflow.ops.sorting import FEW
+from graphflow.types import AnySize, DType, int64
 
 
 def lower_library(
@@ -37,16 +38,27 @@ def lower_library(
         buffers(t) if t in group.outputs else scratch(f"{root.name.split('/')[-1]}_{t.index}", t.dtype, t.type.size)
         for t in root.outputs[1:]
     ]
-    operands = (*(buffers(storage(t)) for t in root.inputs), raw, *others)
+    space = working_space(root, scratch)
+    operands = (*(buffers(storage(t)) for t in root.inputs), raw, *others, *space)
     stages = [Stage((), tuple(followers))]
     kernel = make_kernel(group, root.op.name, lowering.domain, [], [], stages, [], 1, checks_of([s.value for s in followers]))
     if root.op.fails:
         kernel = replace(kernel, checks=(root,))
-    results = [raw, *others]
+    results = [raw, *others, *space]
     params = list(dict.fromkeys([*operands[: len(root.inputs)], *kernel.params, *results]))
     written = {id(s.buffer) for s in followers} | {id(b) for b in results}
     roles = tuple(Role.OUTPUT if id(b) in written else Role.INPUT for b in params)
     return [replace(kernel, params=tuple(params), roles=roles, operands=operands)]
+
+
+def working_space(root: Node, scratch: Callable[[str, DType, AnySize], Buffer]) -> list[Buffer]:
+    """What else the kernel writes to: of a sort that merges, two copies of the elements and of where they were."""
+    if root.op.name != "sort" or (isinstance(root.attrs["count"], int) and root.attrs["count"] <= FEW):
+        return []
+    (x,) = root.inputs
+    return [
+        scratch(f"{kind}_{k}", dtype, x.type.size) for kind, dtype in (("keys", x.dtype), ("places", int64)) for k in range(2)
+    ]
 
 
 def raw_result(

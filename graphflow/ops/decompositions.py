@@ -1,9 +1,9 @@
 """Linear algebra of matrices in the last two axes: factors, solutions, determinants, and what is made of them.
 
-Systems of few unknowns have kernels; what is larger, or harder, LAPACK computes behind the NumPy references. Where a factor is only
-determined up to a phase (the vectors of complex `eigh` and `svd`), gradients are those of results that do not depend on it. Where
-factors are not unique (eigenvalues or singular values are equal), what divides by their difference is left out: what depends on the
-whole subspace has its gradient.
+Systems of few unknowns have kernels; what is larger, or harder, LAPACK computes behind the NumPy references. Where a factor is
+determined up to a phase only (the vectors of complex `eigh` and `svd`), gradients are those of results that do not depend on it.
+Where factors are not unique (eigenvalues or singular values are equal), what divides by their difference is left out: what
+depends on the whole subspace has its gradient.
 """
 
 from __future__ import annotations

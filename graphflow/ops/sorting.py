@@ -2,38 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from graphflow.errors import DTypeError, ShapeError
-from graphflow.ir.op import Access, convert_to_tensor
+from graphflow.ir.op import Access, convert_to_tensor, require
 from graphflow.ir.tensor import Tensor
-from graphflow.ops.along import part, put_along, take_along_axis
+from graphflow.ops.along import put_along, take_along_axis
 from graphflow.ops.cumulative import cumulative_extreme
 from graphflow.ops.declare import check_axis, check_size, composition, op
 from graphflow.ops.logic import cast, equal, logical_and, logical_or, not_equal, stop_gradient, where
 from graphflow.ops.movement import iota, reshape
-from graphflow.types import as_dtype, int32, int64
+from graphflow.types import AnySize, TensorType, as_dtype, int32, int64
+
+FEW = 32  # elements that are kept in order while a row goes by
 
 
-def _sort_reference(x: np.ndarray, *, axis: int, descending: bool) -> tuple[np.ndarray, np.ndarray]:
+def _is_unusual(types: Sequence[TensorType]) -> bool:
+    """No kernel compares bools or 16-bit floats."""
+    return types[0].dtype.is_bool or types[0].dtype.compute != types[0].dtype
+
+
+def _sort_reference(x: np.ndarray, *, axis: int, descending: bool, count: int) -> tuple[np.ndarray, np.ndarray]:
     order = np.argsort(np.flip(x, axis) if descending else x, axis, kind="stable")
     if descending:  # from the end, so that equal elements keep their order
         order = x.shape[axis] - 1 - np.flip(order, axis)
+    order = np.take(order, range(count), axis)
     return np.take_along_axis(x, order, axis), order.astype(np.int64)
 
 
-@op(access=Access.OPAQUE, reference=_sort_reference, host=True, cost=30)
-def sort_(x, *, axis, descending):
-    """(the elements along `axis` in their order, where each of them was); equal elements stay in theirs, NaN is the largest."""
+@op(access=Access.OPAQUE, reference=_sort_reference, host=_is_unusual, cost=30)
+def sort_(x, *, axis, descending, count):
+    """(the first `count` elements along `axis` in order, where each of them was); equal ones stay in theirs, NaN is the largest."""
     if x.dtype.is_complex:
         raise DTypeError(f"no order of {x.dtype}", rule="It takes real numbers.")
-    return x, x.with_dtype(int64)
+    require_within(count, x.shape[axis], f"the first {count} of {x.shape[axis]} elements")
+    found = x.with_shape((*x.shape[:axis], count, *x.shape[axis + 1 :]))
+    return found, found.with_dtype(int64)
+
+
+def require_within(count: AnySize, size: AnySize, what: str) -> None:
+    if isinstance(count, int) and isinstance(size, int):
+        if count > size:
+            raise ShapeError(f"{what}: there are fewer")
+    elif count != size:
+        require("within", count, size, what)
 
 
 @sort_.defvjp_all
-def _sort_vjp(gs, outs, x, *, axis, descending):  # type: ignore[no-untyped-def]
+def _sort_vjp(gs, outs, x, *, axis, descending, count):  # type: ignore[no-untyped-def]
     return [None if gs[0] is None else put_along(gs[0], outs[1], x.shape, axis)]
 
 
@@ -43,7 +62,8 @@ def _sorted(x: Any, axis: int, direction: str) -> tuple[Tensor, Tensor]:
     x = convert_to_tensor(x)
     if not x.rank:
         raise ShapeError("a scalar has no axis", operands={"x": x})
-    return sort_(x, axis=check_axis(axis, x.rank), descending=direction == "DESCENDING")
+    axis = check_axis(axis, x.rank)
+    return sort_(x, axis=axis, descending=direction == "DESCENDING", count=x.shape[axis])
 
 
 @composition
@@ -64,11 +84,8 @@ def top_k(x: Any, k: Any = 1, sorted: bool = True, index_type: Any = int32) -> t
     x = convert_to_tensor(x)
     if not x.rank:
         raise ShapeError("a scalar has no rows", operands={"x": x})
-    count, size = check_size(k, "k"), x.shape[-1]
-    if isinstance(count, int) and isinstance(size, int) and count > size:
-        raise ShapeError(f"k is {count}, the rows have {size} elements", operands={"x": x})
-    values, order = sort_(x, axis=x.rank - 1, descending=True)
-    return part(values, x.rank - 1, 0, count), cast(part(order, x.rank - 1, 0, count), as_dtype(index_type))
+    values, order = sort_(x, axis=x.rank - 1, descending=True, count=check_size(k, "k"))
+    return values, cast(order, as_dtype(index_type))
 
 
 def _cumulative_extreme(x: Any, axis: int, combine: str) -> Tensor:

@@ -43,6 +43,7 @@ def regular(x: Any) -> Any:
 
 _ZEROS = np.array([[2.0, 0.0, 3.0, 0.5], [0.0, 1.0, 0.0, 2.0], [1.5, -2.0, 1.0, 3.0]])
 _TIES = np.array([[3.0, 1.0, 3.0, -2.0], [0.5, 0.5, 0.5, 0.5]])
+_MANY = np.where(np.abs(f(3, 100)) > 1.9, np.nan, np.round(f(3, 100), 1))
 _NAN = np.array([[1.0, np.nan, -np.inf, 2.0], [np.inf, 0.0, np.nan, -0.0]])
 _SINGULAR = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.5]]) @ np.diag([1.0, 1.0, 0.0])
 
@@ -79,12 +80,19 @@ def structural(Sample: Callable[..., Any]) -> dict[str, list[Any]]:
         ],
         "sort": [
             *(
-                Sample(f"{x.dtype}{list(x.shape)} {axis} {down}", (x,), {"axis": axis, "descending": down}, gradient=x.dtype == "float64" and bool(np.isfinite(x).all()))
+                Sample(f"{x.dtype}{list(x.shape)} {axis} {down}", (x,), {"axis": axis, "descending": down, "count": x.shape[axis]}, gradient=x.dtype == "float64" and bool(np.isfinite(x).all()))
                 for x in (f(3, 4), f(2, 3, 2), f(5), f(3, 0), _NAN, i([3, 1, 3], [2, 7, 2]), np.uint8([[200, 3, 200]]), f(6).astype("float16"), f(7) > 0)
                 for axis in range(x.ndim)
                 for down in (False, True)
             ),
-            Sample("ties", (_TIES,), {"axis": 1, "descending": True}),
+            Sample("ties", (_TIES,), {"axis": 1, "descending": True, "count": 4}),
+            Sample("first", (f(3, 4),), {"axis": 0, "descending": True, "count": 2}, gradient=True),
+            Sample("none", (f(3, 4),), {"axis": 1, "descending": False, "count": 0}),
+            *(
+                Sample(f"merged {x.shape} {axis} {count} {down}", (x,), {"axis": axis, "descending": down, "count": count})
+                for x, axis, count in ((_MANY, 1, 100), (_MANY.T, 0, 70), (_MANY, 1, 5), (np.round(f(100) * 3).astype("int32"), 0, 100))
+                for down in (False, True)
+            ),
         ],
         "searchsorted": [
             Sample(f"{name} {side}", (a, v), {"side": side})
