@@ -117,3 +117,9 @@ def test_show_the_stages():
     text = run("show_the_stages.py")
     for word in ("program ", "constant_folding", "group", "kernel", "memory", "digraph", "show_the_stages.py:"):
         assert word in text, f"no {word!r}"
+
+
+def test_eager_training():
+    text = run("eager_training.py")
+    for way in ("ops one by one", "one program"):
+        assert number(rf"{way}: test accuracy (0\.\d+)", text) >= 0.96
