@@ -12,7 +12,7 @@ from collections.abc import Callable
 from graphflow.codegen.emit import Emitter, Source
 from graphflow.ir.tensor import Node
 from graphflow.loop.ir import Kernel
-from graphflow.ops.sorting import FEW
+from graphflow.ops.sorting import kept_in_order
 from graphflow.types import product
 
 RUN = 16  # elements that are put in order one by one: moving them costs less than merging them
@@ -126,11 +126,10 @@ def emit_sort(kernel: Kernel, root: Node) -> Source:
     for name, (a, b) in (("merge_0", (0, 1)), ("merge_1", (1, 0))):
         merging = _MERGE.format(a=a, b=b, earlier=earlier)
         meanings[name] = "\n".join(" " * 12 + line for line in merging.splitlines())
-    few = isinstance(count, int) and count <= FEW
     with emitter.loop("for row in range(begin, end):", (), ()):
         emitter.line(f"begins = {place.format(n)}")
         emitter.line(f"ends = {place.format(wanted)}")
-        for line in (_FEW if few else _RUNS).format(**meanings).splitlines():
+        for line in (_FEW if kept_in_order(count, size) else _RUNS).format(**meanings).splitlines():
             emitter.line(line)
     rows = product(x.shape[:axis]) * inner if count != 0 else 0
     return Source(emitter.text(), tuple(emitter.dims), rows, kernel)

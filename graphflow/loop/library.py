@@ -16,7 +16,7 @@ from graphflow.loop.ir import Buffer, FusionGroup, Kernel, Role, Stage
 from graphflow.loop.lower import _Lowering, checks_of, make_kernel, store_of
 from graphflow.loop.partition import COMPUTED_INSIDE
 from graphflow.loop.scatter import lower_scatter
-from graphflow.ops.sorting import FEW
+from graphflow.ops.sorting import kept_in_order
 from graphflow.types import AnySize, DType, int64
 
 
@@ -53,7 +53,7 @@ def lower_library(
 
 def working_space(root: Node, scratch: Callable[[str, DType, AnySize], Buffer]) -> list[Buffer]:
     """What else the kernel writes to: of a sort that merges, two copies of the elements and of where they were."""
-    if root.op.name != "sort" or (isinstance(root.attrs["count"], int) and root.attrs["count"] <= FEW):
+    if root.op.name != "sort" or kept_in_order(root.attrs["count"], root.inputs[0].shape[root.attrs["axis"]]):
         return []
     (x,) = root.inputs
     return [

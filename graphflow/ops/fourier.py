@@ -33,7 +33,7 @@ def _dft_reference(x: np.ndarray, *, axes: tuple[int, ...], inverse: bool) -> np
     if not x.size:
         return x
     found = np.fft.ifftn(x, axes=axes, norm="forward") if inverse else np.fft.fftn(x, axes=axes)
-    return found.astype(x.dtype)
+    return found.astype(x.dtype, copy=False)
 
 
 @op(access=Access.OPAQUE, reference=_dft_reference, host=True, linear=True, cost=40)
@@ -50,7 +50,7 @@ dft.defvjp(lambda g, out, x, axes, inverse: dft(g, axes=axes, inverse=not invers
 def _rdft_reference(x: np.ndarray, *, axis: int) -> np.ndarray:
     shape = tuple(n // 2 + 1 if a == axis else n for a, n in enumerate(x.shape))
     wanted = np.complex128 if x.dtype == np.float64 else np.complex64
-    return np.fft.rfft(x, axis=axis).astype(wanted) if x.size else np.zeros(shape, wanted)
+    return np.fft.rfft(x, axis=axis).astype(wanted, copy=False) if x.size else np.zeros(shape, wanted)
 
 
 @op(access=Access.OPAQUE, reference=_rdft_reference, host=True, linear=True, cost=20)
@@ -66,7 +66,7 @@ def _irdft_reference(x: np.ndarray, *, axis: int, size: int) -> np.ndarray:
     shape = tuple(size if a == axis else n for a, n in enumerate(x.shape))
     wanted = np.float64 if x.dtype == np.complex128 else np.float32
     found = np.fft.irfft(x, size, axis, norm="forward") if size and x.size else np.zeros(shape)
-    return found.astype(wanted)
+    return found.astype(wanted, copy=False)
 
 
 @op(access=Access.OPAQUE, reference=_irdft_reference, host=True, linear=True, cost=20)

@@ -17,7 +17,14 @@ from graphflow.ops.logic import cast, equal, logical_and, logical_or, not_equal,
 from graphflow.ops.movement import iota, reshape
 from graphflow.types import AnySize, TensorType, as_dtype, int32, int64
 
-FEW = 32  # elements that are kept in order while a row goes by
+FEW, MANY = 32, 128  # elements that are kept in order while a row goes by; so many only of rows of four times as many
+
+
+def kept_in_order(count: AnySize, size: AnySize) -> bool:
+    """Are the first `count` of `size` elements so few that each new one is put in its place among them?"""
+    if not isinstance(count, int) or count > MANY:
+        return False
+    return count <= FEW or not isinstance(size, int) or 4 * count <= size
 
 
 def _is_unusual(types: Sequence[TensorType]) -> bool:
@@ -35,7 +42,7 @@ def _sort_reference(x: np.ndarray, *, axis: int, descending: bool, count: int) -
 
 @op(access=Access.OPAQUE, reference=_sort_reference, host=_is_unusual, cost=30)
 def sort_(x, *, axis, descending, count):
-    """(the first `count` elements along `axis` in order, where each of them was); equal ones stay in theirs, NaN is the largest."""
+    """(the first `count` elements along `axis` in order, where each was); equal ones stay in theirs, NaN is the largest."""
     if x.dtype.is_complex:
         raise DTypeError(f"no order of {x.dtype}", rule="It takes real numbers.")
     require_within(count, x.shape[axis], f"the first {count} of {x.shape[axis]} elements")

@@ -90,7 +90,7 @@ def structural(Sample: Callable[..., Any]) -> dict[str, list[Any]]:
             Sample("none", (f(3, 4),), {"axis": 1, "descending": False, "count": 0}),
             *(
                 Sample(f"merged {x.shape} {axis} {count} {down}", (x,), {"axis": axis, "descending": down, "count": count})
-                for x, axis, count in ((_MANY, 1, 100), (_MANY.T, 0, 70), (_MANY, 1, 5), (np.round(f(100) * 3).astype("int32"), 0, 100))
+                for x, axis, count in ((_MANY, 1, 100), (_MANY.T, 0, 70), (_MANY, 1, 5), (np.resize(_MANY, (2, 200)), 1, 40), (np.round(f(100) * 3).astype("int32"), 0, 100))
                 for down in (False, True)
             ),
         ],
