@@ -129,6 +129,21 @@ class Session:
             shapes.append(value)
         return plan.executable.bind(tuple(shapes)).report()
 
+    def ledger(self, fetches: Any, feed_dict: Mapping[Any, Any] | None = None, profile: Any = None) -> Any:
+        """All that compiling `fetches` did, to look at: `session.ledger(train, feeds).save("step.html")` is one page, offline.
+
+        The values of `feed_dict` are what is fed, or tuples of its sizes: they make bytes, operations and memory known. A
+        `profile`, which `gf.profile()` made of runs in this session, adds measured times.
+        """
+        given = {self._feed_key(key): value for key, value in (feed_dict or {}).items()}
+        try:
+            plan = self._plan(fetches, tuple(given))  # the one that runs: what a profile has measured
+        except FeedError:
+            plan = self._plan(fetches, tuple(given), default_feeds=True)
+        inputs = dict(zip(plan.order, plan.executable.feeds, strict=True))
+        feeds = {inputs[tensor]: value for tensor, value in given.items() if tensor in inputs}
+        return import_module("graphflow.viz.ledger").ledger(plan.executable, feeds, profile)
+
     def executable(self, fetches: Any, feed_list: Mapping[Any, Any] | Sequence[Any] | None = None) -> Executable:
         """The compiled program for `fetches` and the tensors fed (by default the placeholders it needs)."""
         self._check_open()

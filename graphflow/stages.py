@@ -20,9 +20,9 @@ from graphflow.loop.partition import partition
 from graphflow.loop.rows import Buffers, Rows
 from graphflow.loop.scatter import checks_first
 from graphflow.options import Options
-from graphflow.options import current as current_options
 from graphflow.passes import PassRecord, apply_pass, run_passes
 from graphflow.passes.control_flow import control_flow
+from graphflow.passes.rewrite import Fired
 from graphflow.runtime.executable import Executable
 from graphflow.runtime.launch import Move
 from graphflow.types import product
@@ -67,14 +67,7 @@ def lower(groups: tuple[FusionGroup, ...], program: Program, options: Options) -
 
 def bounded(program: Program, options: Options) -> Program:
     """The program with tapes within their budgets; a loop and the one that keeps its values are one before that."""
-    return tapes.bounded(apply_pass(control_flow, program, options, {}))
-
-
-def groups_of(program: Program, options: Options | None = None) -> tuple[Program, tuple[FusionGroup, ...]]:
-    """(the optimised program, its fusion groups), compiling no kernel."""
-    options = options or current_options()
-    optimized, _ = run_passes(program, options)
-    return optimized, partition(optimized, fuse="fusion" not in options.disable, max_group=options.max_group)
+    return tapes.bounded(apply_pass(control_flow, program, options, Fired()))
 
 
 # --- text -------------------------------------------------------------------------------------------------------------------
@@ -129,6 +122,11 @@ def kernel_text(source: Source, number: int) -> str:
 
 def rows_text(executable: Executable) -> str:
     """The rows of the launch program, those of loops and branches indented, with the rows that jumps go to."""
+    return "\n".join(f"  {k:>3}  {'  ' * depth}{text}" for k, (depth, text) in enumerate(row_texts(executable)))
+
+
+def row_texts(executable: Executable) -> list[tuple[int, str]]:
+    """(loops and branches it is in, text) of each row of the launch program."""
     stages = executable.stages
     sources = {id(source.kernel): source for source in stages.sources}
     rows = [item for item in stages.rows if not isinstance(item, Label)]
@@ -137,14 +135,13 @@ def rows_text(executable: Executable) -> str:
     for cycle in program.cycles:
         for k in range(cycle.head, cycle.last):
             depth[k] += 1
-    lines = []
-    for k, item in enumerate(rows):
+    texts = []
+    for item, row in zip(rows, program.rows, strict=True):
         if isinstance(item, Kernel):
-            text = f"{item.name}  extent {sources[id(item)].extent}{'  may fail' if item.checks else ''}"
+            texts.append(f"{item.name}  extent {sources[id(item)].extent}{'  may fail' if item.checks else ''}")
         else:
-            text = step_text(item, row.targets if isinstance(row := program.rows[k], Move) else ())
-        lines.append(f"  {k:>3}  {'  ' * depth[k]}{text}")
-    return "\n".join(lines)
+            texts.append(step_text(item, row.targets if isinstance(row, Move) else ()))
+    return list(zip(depth, texts, strict=True))
 
 
 def step_text(step: Step, targets: Sequence[int]) -> str:

@@ -113,6 +113,14 @@ def test_derivatives_by_hand():
     assert values == pytest.approx([7, 2, 200, 17200], rel=1e-6)
 
 
+def test_visualize(tmp_path):
+    text = run("visualize.py", tmp_path)
+    links = re.findall(r'href="([^"]+)"', (tmp_path / "index.html").read_text(encoding="utf-8"))
+    assert len(links) == number(r"(\d+) files", text) >= 12
+    assert {"ledger.html", "groups.svg", "groups.json", "built.graphml"} <= set(links)
+    assert all((tmp_path / link).stat().st_size > 100 for link in links)
+
+
 def test_show_the_stages():
     text = run("show_the_stages.py")
     for word in ("program ", "constant_folding", "group", "kernel", "memory", "digraph", "show_the_stages.py:"):

@@ -7,6 +7,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from graphflow.errors import GraphError
@@ -144,6 +145,10 @@ class Graph:
             if name not in self._named_dims:
                 self._named_dims[name] = make(name)
             return self._named_dims[name]
+
+    def _repr_html_(self) -> str:
+        """What notebooks show."""
+        return import_module("graphflow.viz.notebook").html(self)
 
     def __repr__(self) -> str:
         return f"<Graph of {len(self._nodes)} nodes, {len(self._variables)} variables>"

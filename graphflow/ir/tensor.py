@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -213,6 +214,10 @@ class Tensor:
 
     def __repr__(self) -> str:
         return f"<Tensor {self.name}: {self.type}>"
+
+    def _repr_html_(self) -> str:
+        """What notebooks show."""
+        return import_module("graphflow.viz.notebook").html(self)
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
         value = self.numpy()

@@ -10,11 +10,22 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 from graphflow.ir.scalar import Accumulator, Argument, Axis, Call, Check, Const, Expr, Load, Select, SizeValue
 from graphflow.ir.tensor import Node, Tensor
 from graphflow.types import AnySize, DType, Shape, int64
+
+
+class Refusal(NamedTuple):
+    """Why a node is computed in its group and not in another one that was tried."""
+
+    node: Node
+    group: int  # the number of the other
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.node.name} is not fused into group {self.group}: {self.reason}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +42,7 @@ class FusionGroup:
     remarks: tuple[str, ...]  # why it ends here: every refusal to fuse
     root: Node | None = None  # the library node, the loop or the branch
     across: frozenset[Tensor] = frozenset()  # members that are sums over all rows, and what is made of them
+    refused: tuple[Refusal, ...] = ()  # the refusals among the remarks
 
     @property
     def name(self) -> str:

@@ -15,7 +15,7 @@ from graphflow.ir.program import Program
 from graphflow.ir.scalar import Accumulator, Axis, Const, Expr, Load
 from graphflow.ir.tensor import Node, Tensor
 from graphflow.loop.inline import VIEWS, Inliner, scalar_constant, storage
-from graphflow.loop.ir import FusionGroup
+from graphflow.loop.ir import FusionGroup, Refusal
 from graphflow.types import Shape, int64, product, static_size
 
 CHEAP = 3.0  # additions: recomputing this much costs less than a store and a load
@@ -46,6 +46,7 @@ class _Group:
         self.outputs: dict[Tensor, None] = {}
         self.deps: set[_Group] = set()
         self.reads: set[Tensor] = set()
+        self.refused: list[tuple[Node, _Group, str]] = []  # what did not join which other group, and why
         self.remarks: list[str] = []
         self.weight = 0
         self.root: Node | None = None
@@ -220,20 +221,20 @@ class Partitioner:
     def place(self, node: Node) -> _Group:
         """The group that computes `node`."""
         self.weights.pop(node, None)
-        refused: list[str] = []
+        refused: list[tuple[Node, _Group, str]] = []
         if self.fuse:
             for group in self.candidates(node):
                 reason = self.join(node, group)
                 if reason is None:
                     self.settle_operands(node, group)
                     return group
-                refused.append(f"{node.name} is not fused into group {group.number}: {reason}")
-        else:
-            refused.append("fusion is disabled")
+                refused.append((node, group, reason))
         shape = node.inputs[0].type.shape if node.op.access is Access.REDUCTION else node.type.shape
         group = _Group(len(self.all), "loop", shape)
         self.all.append(group)
-        group.remarks.extend(refused)
+        group.refused.extend(refused)
+        if not self.fuse:
+            group.remarks.append("fusion is disabled")
         reason = self.join(node, group)
         assert reason is None, f"{node!r} does not fit its own group: {reason}"
         self.settle_operands(node, group)
@@ -504,7 +505,9 @@ def launch_order(groups: Sequence[_Group]) -> list[_Group]:
 def finish(partitioner: Partitioner) -> tuple[FusionGroup, ...]:
     """The groups as values: what is read from memory, what is computed inside, in launch order."""
     result: list[FusionGroup] = []
-    for group in launch_order(partitioner.all):
+    order = launch_order(partitioner.all)
+    number = {group: k for k, group in enumerate(order)}
+    for group in order:
         members: dict[Node, None] = {}
         for node in group.solids:
             for inner in inlined_below(group, node):
@@ -521,6 +524,7 @@ def finish(partitioner: Partitioner) -> tuple[FusionGroup, ...]:
         if group.root is not None:
             operands = in_memory(group.root)
             reads = {**{storage(t): None for t in operands}, **{t: None for t in reads if t not in operands}}
+        refused = tuple(dict.fromkeys(Refusal(node, number[other], reason) for node, other, reason in group.refused))
         result.append(
             FusionGroup(
                 len(result),
@@ -530,9 +534,10 @@ def finish(partitioner: Partitioner) -> tuple[FusionGroup, ...]:
                 tuple(members),
                 tuple(reads),
                 tuple(group.outputs),
-                tuple(dict.fromkeys(group.remarks)),
+                tuple(dict.fromkeys([*group.remarks, *map(str, refused)])),
                 group.root,
                 frozenset(group.across),
+                refused,
             )
         )
     return tuple(result)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from graphflow.errors import RewriteLoopError
 from graphflow.ir.program import Program, bodies_of, map_tensors, program_text, rebuild, verify, with_bodies
+from graphflow.ir.tensor import Node, Tensor
 from graphflow.options import Options
 from graphflow.passes.canonicalize import canonicalize
 from graphflow.passes.constant_folding import constant_folding
@@ -47,6 +48,7 @@ class PassRecord:
     fired: tuple[tuple[str, int], ...] = ()
     equations: tuple[str, ...] = ()  # of the rules in `fired`
     round: int = 1  # how often the passes had been gone through, with this time
+    places: tuple[tuple[str, Node, Tensor], ...] = ()  # a rule's name, the node it was applied to, the tensor in its place
 
     @property
     def changed(self) -> bool:
@@ -94,7 +96,7 @@ def run_passes(program: Program, options: Options) -> tuple[Program, tuple[PassR
 
 def run_pass(pass_: Pass, program: Program, options: Options, round_: int = 1) -> PassRecord:
     """The record of one pass over a program, verified where the options say so."""
-    fired: Fired = {}
+    fired = Fired()
     start = time.perf_counter()
     after = apply_pass(pass_, program, options, fired)
     seconds = time.perf_counter() - start
@@ -104,6 +106,7 @@ def run_pass(pass_: Pass, program: Program, options: Options, round_: int = 1) -
     return PassRecord(
         pass_.__name__, program, after, seconds, tuple((rule.name, count) for rule, count in by_count),
         tuple(rule.equation for rule, _ in by_count), round_,
+        tuple((rule.name, node, tensor) for rule, node, tensor in fired.places),
     )  # fmt: skip
 
 

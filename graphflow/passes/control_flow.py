@@ -35,7 +35,7 @@ def control_flow(program: Program, *, limit: int = MAX_REWRITES, fired: Fired | 
     """The program with equal loops merged, and without what is not needed of loops and branches."""
     if not any(node.op in (loop, branch) for node in program.nodes):
         return program
-    counts: Fired = {} if fired is None else fired
+    counts = Fired() if fired is None else fired
     before = sum(counts.values())
     with scratch():
         results = _Simplifier(program, counts).results()

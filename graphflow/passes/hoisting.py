@@ -37,7 +37,7 @@ def hoisting(program: Program, *, limit: int = MAX_REWRITES, fired: Fired | None
     """The program with work moved out of its loops."""
     if not any(node.op is loop for node in program.nodes):
         return program
-    counts: Fired = {} if fired is None else fired
+    counts = Fired() if fired is None else fired
     before = sum(counts.values())
 
     def visit(node: Node, inputs: tuple[Tensor, ...]) -> Sequence[Tensor]:

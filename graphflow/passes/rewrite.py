@@ -63,7 +63,16 @@ class Rule:
         return f"<rule {self.name}: {self.equation}>"
 
 
-Fired = dict[Rule, int]  # how often each rule replaced a tensor
+class Fired(dict[Rule, int]):
+    """How often each rule replaced a tensor; and, of the rules that the driver applied, what by what."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.places: list[tuple[Rule, Node, Tensor]] = []  # rule, the node as it was found, the tensor in its place
+
+    def count(self, rule: Rule, node: Node, tensor: Tensor) -> None:
+        self[rule] = self.get(rule, 0) + 1
+        self.places.append((rule, node, tensor))
 
 
 def rule(*roots: Op | Access) -> Callable[[Function], Rule]:
@@ -99,7 +108,7 @@ def rewrite(
     if not results:
         return program
     with scratch() as graph, derived_from(results[0].node):
-        rewriter = _Rewriter(program, tuple(rules), graph, limit=limit, merge=merge, fired={} if fired is None else fired)
+        rewriter = _Rewriter(program, tuple(rules), graph, limit=limit, merge=merge, fired=Fired() if fired is None else fired)
         rewriter.settle_all(program.nodes)
         new = [rewriter.final(t) for t in results]
     changed = any(a is not b for a, b in zip(new, results, strict=True))
@@ -113,7 +122,7 @@ class _Replacement:
     visited: Node  # as it was found
     node: Node  # the same on its final operands
     outputs: tuple[Tensor, ...]  # what stands for its outputs
-    rules: tuple[Rule, ...]
+    applied: tuple[tuple[int, Rule], ...]  # to which output
 
 
 class _Rewriter:
@@ -205,8 +214,7 @@ class _Rewriter:
                 if replacement is None or replacement is tensor:
                     continue
                 assert replacement.type == tensor.type, f"rule {rule.name}: {tensor!r} became {replacement!r}"
-                self.fired[rule] = self.fired.get(rule, 0) + 1
-                applied.append(rule)
+                applied.append((index, rule))
                 outputs[index] = replacement
                 break
         return _Replacement(visited, node, tuple(outputs), tuple(applied)) if applied else None
@@ -216,6 +224,8 @@ class _Rewriter:
         own = replacement.node
         final = tuple(t if t.node is own else self.final(t) for t in replacement.outputs)
         self.done[replacement.visited] = self.done[own] = final
+        for index, rule in replacement.applied:
+            self.fired.count(rule, replacement.visited, final[index])
 
     def refuse_own_replacement(self, nodes: list[Node]) -> None:
         """RewriteLoopError when a replacement is built from the very node that it replaces."""
@@ -228,8 +238,8 @@ class _Rewriter:
         return next(k for k, replacement in enumerate(self.waiting) if replacement.node is node)
 
     def loop(self, replacements: Sequence[_Replacement]) -> RewriteLoopError:
-        names = list(dict.fromkeys(rule.name for r in replacements for rule in r.rules))
-        equations = {rule.name: rule.equation for r in replacements for rule in r.rules}
+        names = list(dict.fromkeys(rule.name for r in replacements for _, rule in r.applied))
+        equations = {rule.name: rule.equation for r in replacements for _, rule in r.applied}
         first = replacements[0].node
         what = "rules undo each other" if len(names) > 1 else "a rule never comes to an end"
         return RewriteLoopError(

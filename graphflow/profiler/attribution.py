@@ -12,11 +12,16 @@ from graphflow.ir.program import bodies_of
 from graphflow.ir.tensor import Node
 from graphflow.loop.inline import storage
 from graphflow.loop.ir import Kernel, Label, Role
-from graphflow.runtime.binding import FLOP_NS, OPERATION_NS
+from graphflow.runtime.binding import FLOP_NS, OPERATION_NS, Binding
 from graphflow.runtime.launch import Launch
 from graphflow.runtime.timing import Span, TimedBinding
-from graphflow.types import AnySize
+from graphflow.types import AnySize, product
 
+_CONVOLUTIONS = {  # the operands that are the outputs and the filters; None is the result
+    "convolution": (None, 1),
+    "convolution_input_gradient": (0, 1),
+    "convolution_filter_gradient": (1, None),
+}
 _SCATTERS = ("scatter_add", "scatter_add_to", "scatter_set")
 
 
@@ -160,6 +165,12 @@ def operations_of(node: Node, size: Callable[[AnySize], int]) -> float | None:
         case Access.OPAQUE if node.op.name == "matmul":
             depth = node.inputs[0].shape[-2 if node.attrs["transpose_a"] else -1]
             return 2.0 * size(node.type.size) * size(depth)
+        case Access.OPAQUE if node.op.name in _CONVOLUTIONS:  # two for each element of the outputs and of a filter
+            outputs, filters = (node.type if k is None else node.inputs[k].type for k in _CONVOLUTIONS[node.op.name])
+            return 2.0 * size(outputs.size) * size(product(filters.shape[:-1]))
+        case Access.OPAQUE if node.op.name.startswith("attention"):  # two products with the keys, of the gradient five
+            keys = node.inputs[1].shape[-2]
+            return 2.0 * node.op.cost * size(node.inputs[0].type.size) * size(keys)
         case Access.OPAQUE:
             return node.op.cost * size(node.type.size)
         case Access.CONTROL:
@@ -178,7 +189,7 @@ def operations_of_nodes(nodes: Iterable[Node], size: Callable[[AnySize], int]) -
     return None if any(work is None for work in works) else math.fsum(work for work in works if work is not None)
 
 
-def operations_of_kernel(kernel: Kernel, launch: Launch, binding: TimedBinding) -> float | None:
+def operations_of_kernel(kernel: Kernel, launch: Launch, binding: Binding) -> float | None:
     """Floating-point operations of one launch."""
     if isinstance(launch.extent, LibraryValue):
         products = flops_of(launch.extent.name, *map(binding.evaluate, launch.extent.args))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,10 @@ class Executable:
         self.bindings: dict[tuple[tuple[int, ...], ...], Binding] = {}
         self.lock = threading.Lock()
         timing.register(self)
+
+    def _repr_html_(self) -> str:
+        """What notebooks show."""
+        return import_module("graphflow.viz.notebook").html(self)
 
     @property
     def stages(self) -> Any:

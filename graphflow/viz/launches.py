@@ -9,7 +9,7 @@ from math import prod
 from graphflow.ir.tensor import Node
 from graphflow.loop.ir import Buffer, Item, Kernel, Label, Role, Step
 from graphflow.runtime.executable import Executable
-from graphflow.stages import step_text
+from graphflow.stages import row_texts
 from graphflow.types import Dim
 from graphflow.viz.nodes import application, bytes_of, flops_of, kind_of, number
 from graphflow.viz.picture import Arrow, Box, Picture, shortened, unique_keys
@@ -33,6 +33,7 @@ class _Rows:
 
     def __init__(self, executable: Executable, sizes: Sizes, steps: bool) -> None:
         self.executable, self.sizes, self.steps = executable, sizes, steps
+        self.texts = row_texts(executable) if steps else []
         self.rows = [item for item in executable.stages.rows if not isinstance(item, Label)]
         self.used: dict[str, int] = {}
         self.boxes: list[Box] = []
@@ -75,8 +76,7 @@ class _Rows:
 
     def step(self, step: Step, row: int) -> None:
         if self.steps:
-            move = self.executable.launch_program.rows[row]
-            text = step_text(step, move.targets)  # type: ignore[union-attr]
+            _, text = self.texts[row]
             (key,) = unique_keys([f"{row} {step.op}"], self.used)
             self.boxes.append(Box(key, key, step.op, shortened(text, 60), "", str(step.node.location), "step"))
             self.connect(step, key, set())

@@ -10,6 +10,7 @@ from graphflow.ir.op import Access
 from graphflow.ir.order import dependencies_first
 from graphflow.ir.program import Program, attribute_text, bodies_of, is_inline_constant
 from graphflow.ir.tensor import Node, Tensor
+from graphflow.profiler.attribution import operations_of
 from graphflow.types import AnySize, Dim, TensorType, evaluate
 from graphflow.viz.picture import Arrow, Band, Box, Picture, shortened, unique_keys
 
@@ -18,6 +19,7 @@ GRADIENTS = "gradients"  # the scope of gradients that have none of their own
 
 Sizes = Mapping[Dim, int]  # the symbols whose sizes are known
 Updates = Sequence[tuple[Tensor, Tensor]]
+Facts = dict[Node, tuple[str, str, str, int | None, int | None]]  # application, type, line, bytes, operations
 
 
 class Group(Protocol):
@@ -33,7 +35,12 @@ class Group(Protocol):
     def remarks(self) -> tuple[str, ...]: ...
 
 
-def draw(
+def draw(nodes: Sequence[Node], **settings: Any) -> Picture:
+    """The picture of nodes; the settings are those of `draw_nodes`."""
+    return draw_nodes(nodes, **settings)[0]
+
+
+def draw_nodes(
     nodes: Sequence[Node],
     *,
     title: str,
@@ -43,14 +50,19 @@ def draw(
     groups: Sequence[Group] = (),
     sizes: Sizes | None = None,
     built: Sequence[Node] = (),
-) -> Picture:
-    """The picture of nodes, operands first, and of the bodies among them; `built` are those they were derived from."""
-    drawing = _Drawing(set(fetched), groups, sizes or {}, Scopes(built or nodes))
+    known: Facts | None = None,
+) -> tuple[Picture, list[Node]]:
+    """(the picture, the nodes of its boxes) of nodes, operands first, and of the bodies among them.
+
+    `built` are the nodes that they were derived from: where a pass made one, they say where it is nested.
+    `known` remembers what was said of nodes for the sizes at hand: stages share most of them.
+    """
+    drawing = _Drawing(set(fetched), groups, sizes or {}, Scopes(built or nodes), {} if known is None else known)
     keys = drawing.add(nodes, None)
     for variable, value in updates:
         if value.node in keys and variable.node in keys:
             drawing.arrow(keys[value.node], keys[variable.node], variable.type, -1, value, "update")
-    return Picture(title, tuple(drawing.boxes), tuple(drawing.arrows), tuple(drawing.bands), stage)
+    return Picture(title, tuple(drawing.boxes), tuple(drawing.arrows), tuple(drawing.bands), stage), drawing.nodes
 
 
 class Scopes:
@@ -81,11 +93,12 @@ def joined(*parts: str) -> str:
 class _Drawing:
     """A picture in the making."""
 
-    def __init__(self, fetched: set[Any], groups: Sequence[Group], sizes: Sizes, scopes: Scopes) -> None:
-        self.fetched, self.sizes, self.scopes = fetched, sizes, scopes
+    def __init__(self, fetched: set[Any], groups: Sequence[Group], sizes: Sizes, scopes: Scopes, known: Facts) -> None:
+        self.fetched, self.sizes, self.scopes, self.known = fetched, sizes, scopes, known
         self.band_of = {node: index for index, group in reversed(list(enumerate(groups))) for node in group.members}
         self.bands = [Band(g.name, tuple(g.remarks), g.kind) for g in groups]
         self.boxes: list[Box] = []
+        self.nodes: list[Node] = []
         self.arrows: list[Arrow] = []
         self.used: dict[str, int] = {}
         self.by_number: dict[int, str] = {}
@@ -100,6 +113,7 @@ class _Drawing:
             if body is not None:
                 own = node.name.rpartition("/")[0]
                 scope, band = joined(body[0], own.removeprefix(body[1]).strip("/")), body[2]
+            self.nodes.append(node)
             self.boxes.append(self.box(node, key, scope, self.band_of.get(node, band)))
             for inner in bodies_of(node):
                 self.add_body(node, key, inner, joined(scope, key.rpartition("/")[2]), keys)
@@ -112,7 +126,7 @@ class _Drawing:
         return keys
 
     def add_body(self, node: Node, key: str, body: Program, scope: str, outside: Mapping[Node, str]) -> None:
-        self.bands.append(Band(f"{body.name} of {node.name}", (), "body"))
+        self.bands.append(Band(f"{body.name} of {node.name}", (), "body", key))
         inputs = [tensor.node for tensor in body.inputs]
         inner = operands_first([*inputs, *(t.node for t in body.outputs)])
         keys = self.add(inner, (joined(scope, body.name), node.name.rpartition("/")[0], len(self.bands) - 1))
@@ -128,20 +142,30 @@ class _Drawing:
         self.arrows.append(Arrow(source, target, str(type_), operand, output, kind))
 
     def box(self, node: Node, key: str, scope: str, band: int | None) -> Box:
+        facts = self.known.get(node)
+        if facts is None:
+            facts = self.known[node] = (
+                application(node),
+                ", ".join(map(str, node.types)),
+                str(node.location),
+                bytes_of(node, self.sizes),
+                flops_of(node, self.sizes),
+            )
+        text, type_, location, size, flops = facts
         return Box(
             key=key,
             name=node.name,
             op=node.op.name,
-            application=application(node),
-            type=", ".join(map(str, node.types)),
-            location=str(node.location),
+            application=text,
+            type=type_,
+            location=location,
             kind=kind_of(node),
             band=band,
             fetched=node in self.fetched or any(output in self.fetched for output in node.outputs),
             scope=scope,
             twin=None if node.twin is None else self.by_number.get(node.twin.number),
-            bytes=bytes_of(node, self.sizes),
-            flops=flops_of(node, self.sizes),
+            bytes=size,
+            flops=flops,
         )
 
 
@@ -217,50 +241,8 @@ def bytes_of(node: Node, sizes: Sizes) -> int | None:
 
 def flops_of(node: Node, sizes: Sizes) -> int | None:
     """Operations that a node takes as it is written, in additions; None where they are not known."""
-    match node.op.access:
-        case Access.SOURCE | Access.MOVEMENT | Access.STATE:
-            return 0
-        case Access.CONTROL:
-            return _flops_of_bodies(node, sizes)
-        case Access.REDUCTION:
-            return elements_of(node.inputs[0].type, sizes)
-    counted, each = _work(node, sizes)
-    count = elements_of(counted, sizes)
-    return None if count is None or each is None else round(count * each)
-
-
-def _work(node: Node, sizes: Sizes) -> tuple[TensorType, float | None]:
-    """(a type, operations that each element of it takes) of a node that is neither a reduction nor a loop."""
-    match node.op.name:
-        case "matmul":
-            a = node.inputs[0].shape
-            return node.type, _twice(a[-2 if node.attrs["transpose_a"] else -1 :][:1], sizes)
-        case "convolution":  # the last axis of the filters is that of the outputs
-            return node.type, _twice(node.inputs[1].shape[:-1], sizes)
-        case "convolution_input_gradient":
-            return node.inputs[0].type, _twice(node.inputs[1].shape[:-1], sizes)
-        case "convolution_filter_gradient":
-            return node.inputs[1].type, _twice(node.type.shape[:-1], sizes)
-        case "attention" | "attention_gradient":  # products with scores: two forward, five backward
-            keys = _twice(node.inputs[1].shape[-2:-1], sizes)
-            return node.type, None if keys is None else keys * (2 if node.op.name == "attention" else 5)
-    return node.type, node.op.cost
-
-
-def _twice(factors: Sequence[AnySize], sizes: Sizes) -> float | None:
-    """Multiplications and additions of sums of so many products."""
-    found = [number(size, sizes) for size in factors]
-    return None if None in found else 2.0 * prod(size for size in found if size is not None)
-
-
-def _flops_of_bodies(node: Node, sizes: Sizes) -> int | None:
-    """All steps of a loop of known length; of a branch, its longest body."""
-    found = [[flops_of(inner, sizes) for inner in body.nodes] for body in bodies_of(node)]
-    if any(flops is None for body in found for flops in body):
+    try:
+        found = operations_of(node, lambda size: evaluate(size, sizes))
+    except KeyError:
         return None
-    sums = [sum(flops or 0 for flops in body) for body in found]
-    if node.op.name == "branch":
-        return max(sums, default=0)
-    length = node.attrs.get("length")
-    trips = None if length is None else number(length, sizes)
-    return None if trips is None else trips * sum(sums)
+    return None if found is None else round(found)

@@ -37,7 +37,7 @@ def onnx_bytes(program: Program) -> bytes:
         onnx = import_module("onnx")
     except ImportError:
         raise OptionError(
-            "ONNX files need the package onnx", rule="pip install onnx, or save as .svg, which needs nothing."
+            "ONNX files need the package onnx", rule="pip install onnx, or save as .html, which needs nothing."
         ) from None
     return _Writer(program, onnx).model().SerializeToString()
 

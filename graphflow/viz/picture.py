@@ -48,7 +48,8 @@ class Band:
 
     name: str
     remarks: tuple[str, ...] = ()
-    kind: str = "loop"  # of a fusion group "loop", "library", "control"; or "body"
+    kind: str = "loop"  # of a fusion group "loop", "library", "host" or "control"; or "body"
+    owner: str | None = None  # of a body, the key of the loop or the branch
 
     @property
     def library(self) -> bool:
@@ -63,7 +64,7 @@ class Band:
 
 @dataclass(frozen=True)
 class Picture:
-    """All there is to draw. Printed, it is its legend; `exchange.to_json` writes it whole."""
+    """All there is to draw. Printed, it is its legend; `to_json` writes it whole."""
 
     title: str
     boxes: tuple[Box, ...]

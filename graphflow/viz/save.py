@@ -31,16 +31,16 @@ TEXTS: Mapping[str, Callable[[Picture], str]] = {
     ".json": json_text,
 }
 DRAWN = (".png", ".pdf")
-OTHERS = (".onnx", ".tfevents")
+OTHERS = (".html", ".onnx", ".tfevents")
 
 
 def save(target: Any, path: str | os.PathLike[str], stage: str | None = None, feeds: Mapping[Any, Any] | None = None) -> Path:
     """The path of the picture of `target`, written as its ending says; `target`, `stage` and `feeds` are those of `picture`.
 
-    `.svg`, `.dot` (or `.gv`), `.mmd` (Mermaid) and `.json` need nothing else, and are the same on every machine. `.graphml` and
-    `.gexf` are for graph tools. `.png` and `.pdf` are drawn by Graphviz's program `dot` or, without it, by the package
-    cairosvg; `.tfevents` is for TensorBoard and needs its package, `.onnx` for Netron and needs onnx; an OptionError names
-    what is missing.
+    `.svg`, `.dot` (or `.gv`), `.mmd` (Mermaid) and `.json` need nothing else, and are the same on every machine; `.html` is the
+    ledger, a page of all stages. `.graphml` and `.gexf` are for graph tools. `.png` and `.pdf` are drawn by Graphviz's program
+    `dot` or, without it, by the package cairosvg; `.tfevents` is for TensorBoard and needs its package, `.onnx` for Netron and
+    needs onnx; an OptionError names what is missing.
     """
     path = Path(path)
     ending = ".tfevents" if "tfevents" in path.name else path.suffix.lower()
@@ -52,6 +52,8 @@ def save(target: Any, path: str | os.PathLike[str], stage: str | None = None, fe
         import_module("graphflow.viz.tensorboard").write_tensorboard(picture(target, stage, feeds), path)
     elif ending == ".onnx":
         path.write_bytes(import_module("graphflow.viz.onnx").onnx_bytes(subject_of(target).program_at(stage)))
+    elif ending == ".html":
+        import_module("graphflow.viz.ledger").ledger(target, feeds).save(path)
     else:
         raise OptionError(
             f"viz.save: no pictures of kind {ending or path.name!r}",
@@ -70,7 +72,7 @@ def _drawn(drawn: Picture, form: str) -> bytes:
     except (ImportError, OSError):  # OSError: its library is missing
         raise OptionError(
             f"viz.save: .{form} pictures need Graphviz's program `dot`, or the package cairosvg",
-            rule="Save as .svg or .dot, which need nothing, or install Graphviz (https://graphviz.org/download), or "
+            rule="Save as .svg or .html, which need nothing, or install Graphviz (https://graphviz.org/download), or "
             "`pip install cairosvg`.",
         ) from None
     convert = cairosvg.svg2png if form == "png" else cairosvg.svg2pdf

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -23,7 +23,7 @@ from graphflow.runtime.executable import Executable
 from graphflow.stages import all_groups, run_stages
 from graphflow.types import Dim
 from graphflow.viz.launches import kernels_picture, launches_picture
-from graphflow.viz.nodes import draw, operands_first
+from graphflow.viz.nodes import Facts, draw_nodes, operands_first
 from graphflow.viz.picture import Picture
 
 LATER = ("optimized", "groups", "kernels", "launches")  # the stages after the passes
@@ -81,10 +81,11 @@ class Subject:
 
     @cached_property
     def executable(self) -> Executable:
-        """The program with its stages; its kernels are written, not compiled."""
+        """The program with its stages; its kernels are written, not compiled: it cannot run."""
         options = current_options()
         stages = run_stages(self.program, options)
-        return Executable(self.program, link(stages, self.program), (), None, lambda: stages)
+        launches = link(stages, self.program)
+        return Executable(self.program, launches, [0] * len(launches.launches), None, lambda: stages)
 
     @property
     def records(self) -> dict[str, PassRecord]:
@@ -112,21 +113,21 @@ class Subject:
         return self.records[stage].after
 
     def picture(self, stage: str | None = None, feeds: Mapping[Any, Any] | None = None) -> Picture:
-        stage = stage or self.default_stage
-        sizes = self.sizes(feeds)
-        if stage == "built":
-            return draw(self.built, title=self.title, stage=stage, fetched=self.fetched, updates=self.updates, sizes=sizes)
+        stage, sizes = stage or self.default_stage, self.sizes(feeds)
         if stage == "kernels":
             return kernels_picture(self.executable, sizes, self.title)
         if stage == "launches":
             return launches_picture(self.executable, sizes, self.title)
+        return self.nodes_picture(stage, sizes)[0]
+
+    def nodes_picture(self, stage: str, sizes: Mapping[Dim, int], known: Facts | None = None) -> tuple[Picture, list[Node]]:
+        """(the picture, the nodes of its boxes) at a stage up to the fusion groups."""
+        draw = partial(draw_nodes, title=self.title, stage=stage, sizes=sizes, known=known)
+        if stage == "built":
+            return draw(self.built, fetched=self.fetched, updates=self.updates)
         program = self.program_at(stage)
         groups = all_groups(self.executable) if stage == "groups" else ()
-        nodes, fetched = nodes_of(program), program.outputs
-        return draw(
-            nodes, title=self.title, stage=stage, fetched=fetched, updates=program.updates, groups=groups, sizes=sizes,
-            built=self.built,
-        )  # fmt: skip
+        return draw(nodes_of(program), fetched=program.outputs, updates=program.updates, groups=groups, built=self.built)
 
 
 class Fetched(Subject):

@@ -56,7 +56,7 @@ def _proto() -> dict[str, Any]:
     except ImportError:
         raise OptionError(
             "TensorBoard's files need the package tensorboard",
-            rule="pip install tensorboard (it needs no TensorFlow), or save as .svg, which needs nothing.",
+            rule="pip install tensorboard (it needs no TensorFlow), or save as .html, which needs nothing.",
         ) from None
 
 

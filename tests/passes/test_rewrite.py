@@ -8,7 +8,7 @@ from graphflow.errors import RewriteLoopError
 from graphflow.ir.op import constant
 from graphflow.ops import math
 from graphflow.ops.source import make_placeholder
-from graphflow.passes.rewrite import rewrite, rule
+from graphflow.passes.rewrite import Fired, rewrite, rule
 
 
 @rule(math.negative)
@@ -63,7 +63,7 @@ def test_a_program_that_no_rule_changes_is_returned_itself(x, program_of):
 
 def test_what_a_rule_makes_is_examined_again(x, program_of, assert_same_program):
     before = program_of(math.negative(math.negative(math.negative(math.negative(math.exp(x))))))
-    fired = {}
+    fired = Fired()
     after = rewrite(before, [negative_of_negative, exp_is_expm1_plus_one], fired=fired)
     assert_same_program(after, program_of(math.add(math.expm1(x), 1.0)))
     assert {r.name: n for r, n in fired.items()} == {"negative_of_negative": 2, "exp_is_expm1_plus_one": 1}

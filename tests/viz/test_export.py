@@ -1,7 +1,6 @@
 """Every format of every stage is read by the tool it is for, whatever names contain; stages and sizes are what they say."""
 
 import importlib.util
-import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -14,7 +13,6 @@ from graphflow.errors import OptionError
 from graphflow.viz.collapse import fitted
 from graphflow.viz.exchange import gexf_text, graphml_text
 from graphflow.viz.mermaid import MOST_ARROWS, MOST_CHARACTERS, mermaid_text
-from graphflow.viz.trace import TimedEvent, trace_text
 from tests.viz import models
 
 MODELS = [models.mlp, models.convolution, models.scan]
@@ -147,7 +145,11 @@ def test_mermaid_parses_its_text(nasty, tmp_path):
     folder = mermaid_modules()
     if folder is None:
         pytest.skip("npm has no mermaid and jsdom")
-    texts = [mermaid_text(nasty), *(gf.viz.to_mermaid(model()[0]) for model in (*MODELS, models.chain))]
+    texts = [
+        mermaid_text(nasty),
+        gf.viz.to_mermaid(models.chain(50)[0], "built"),
+        *(gf.viz.to_mermaid(model()[0]) for model in MODELS),
+    ]
     files = [tmp_path / f"{k}.mmd" for k in range(len(texts))]
     for file, text in zip(files, texts, strict=True):
         file.write_text(text, encoding="utf-8")
@@ -158,7 +160,7 @@ def test_mermaid_parses_its_text(nasty, tmp_path):
 
 
 def test_mermaid_stays_within_its_limits(nasty):
-    fetches, _ = models.chain()
+    fetches, _ = models.chain(60)
     text = gf.viz.to_mermaid(fetches, "built")
     assert len(text) <= MOST_CHARACTERS and text.count("-->") <= MOST_ARROWS
     text = mermaid_text(nasty)
@@ -219,10 +221,3 @@ def test_a_missing_package_is_named(ending, package, tmp_path, monkeypatch):
     x = gf.placeholder(gf.float32, [2])
     with pytest.raises(OptionError, match=f"pip install {package}"):
         gf.viz.save(x + 1, tmp_path / f"graph.{ending}")
-
-
-def test_a_trace_has_threads_and_microseconds():
-    events = [TimedEvent("b", 2e-6, 1e-6, thread=1, details={"bytes": 64}), TimedEvent("a", 0.0, 1.5e-6, row=0)]
-    rows = json.loads(trace_text(events, {1: "worker"}))["traceEvents"]
-    assert [r["args"]["name"] for r in rows if r["name"] == "thread_name"] == ["thread 0", "worker"]
-    assert [(r["name"], r["ts"], r["dur"], r["tid"]) for r in rows if r["ph"] == "X"] == [("a", 0, 1.5, 0), ("b", 2, 1, 1)]

@@ -250,7 +250,7 @@ def test_save(step, tmp_path, name):
 def test_png_without_graphviz_names_the_remedy(step, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setitem(sys.modules, "cairosvg", None)
-    with pytest.raises(OptionError, match=r"Save as \.svg or \.dot"):
+    with pytest.raises(OptionError, match=r"Save as \.svg or \.html"):
         gf.viz.save(step[0], tmp_path / "graph.png")
     assert not (tmp_path / "graph.png").exists()
 
