@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -25,7 +26,8 @@ OUTER_GAP = (28.0, 38.0)  # between bands
 MARGIN = 20.0  # around the picture
 HEADING = 30.0  # height of the title
 KEY_HEIGHT = 34.0  # height of the legend
-STUBS_ABOVE = 150  # boxes: in larger pictures, arrows from the forward part to the gradient only begin and end
+STUBS_ABOVE = 150  # boxes: in larger pictures, some arrows only begin and end (`stub_arrows`)
+MANY_READERS = 12  # of one box: its arrows are then among those
 STUB = 12.0  # pixels of such a beginning or end
 
 STYLE = """\
@@ -158,14 +160,19 @@ def _place(drawn: Picture) -> _Drawing:
 
 
 def stub_arrows(drawn: Picture) -> frozenset[Arrow]:
-    """The arrows of a large picture that are not led from box to box: from forward boxes to gradients, far apart from them.
+    """The arrows of a large picture that are not led from box to box: from forward boxes to gradients, and of what many read.
 
     Drawn whole, they cross everything, and laying out a picture of 800 boxes takes 25 times as long.
     """
     if len(drawn.boxes) <= STUBS_ABOVE:
         return frozenset()
     gradients = {box.key for box in drawn.boxes if box.kind == "gradient"}
-    return frozenset(a for a in drawn.arrows if a.kind == "data" and a.target in gradients and a.source not in gradients)
+    readers = Counter(arrow.source for arrow in drawn.arrows if arrow.kind == "data")
+
+    def far(arrow: Arrow) -> bool:
+        return (arrow.target in gradients and arrow.source not in gradients) or readers[arrow.source] > MANY_READERS
+
+    return frozenset(arrow for arrow in drawn.arrows if arrow.kind == "data" and far(arrow))
 
 
 def _band_size(layout: Layout, head: list[tuple[str, str]]) -> Point:
