@@ -26,8 +26,8 @@ LAYERS = (
     ("runtime",),
     ("capture", "compiler", "link", "stages"),
     ("session", "feeds", "fetches"),
-    ("linalg", "fft", "nn", "random", "testing", "integrate", "optimize"),
-    ("viz", "eager", "numpy", "array_api", "profiler", "train"),
+    ("linalg", "fft", "nn", "random", "testing"),
+    ("viz", "eager", "numpy", "array_api", "profiler", "train", "integrate", "optimize"),
     ("__init__",),
 )
 LEVEL = {name: level for level, row in enumerate(LAYERS) for name in row}

@@ -6,7 +6,7 @@ the derivative by an array is that by the value it has when it is asked for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import reduce, wraps
 from typing import Any
 
@@ -22,8 +22,8 @@ from graphflow.ir.protocols import ArrayValue
 from graphflow.ir.tensor import Tensor
 from graphflow.ops import math as ops
 from graphflow.ops.array import swapaxes
-from graphflow.ops.indexing import gather, tensor_scatter_nd_update
-from graphflow.ops.logic import cast
+from graphflow.ops.indexing import gather, is_basic, positions_of, tensor_scatter_nd_update
+from graphflow.ops.logic import cast, where
 from graphflow.ops.movement import broadcast_to, reshape, transpose
 from graphflow.types import DType
 
@@ -103,44 +103,14 @@ def binary(op: Function) -> Function:
 # --- elements ----------------------------------------------------------------------------------------------------------
 
 
-def _plain_key(key: Any) -> Any:
-    """A subscript with arrays as NumPy arrays."""
-    if isinstance(key, tuple):
-        return tuple(map(_plain_key, key))
-    if isinstance(key, slice):
-        return slice(*map(_plain_key, (key.start, key.stop, key.step)))
-    tensor = as_tensor_or_none(key)
-    if tensor is None or isinstance(key, np.ndarray):
-        return key
-    return tensor_of(key).numpy()
-
-
-def _numbers(shape: Sequence[int]) -> np.ndarray:
-    return np.arange(int(np.prod(shape, dtype=np.int64))).reshape(tuple(shape))
-
-
 def element(x: EagerTensor, key: Any) -> Tensor:
     """x[key], for any subscript that NumPy takes."""
-    key = _plain_key(key)
-    parts = key if isinstance(key, tuple) else (key,)
-    if not any(isinstance(part, np.ndarray | list | bool | np.bool_) for part in parts):
-        return x[key]
-    if (
-        len(parts) == 1
-        and isinstance(key, np.ndarray)
-        and key.ndim == 1
-        and key.dtype == bool
-        and x.rank
-        and len(key) == x.shape[0]
-    ):
-        return gather(x, np.flatnonzero(key), 0)
-    places = _numbers(x.shape)[key]
-    return gather(reshape(x, (-1,)), places, 0)
+    return x[key] if is_basic(key) else gather(reshape(x, (-1,)), positions_of(x, key, always=True), 0)
 
 
 def with_elements(x: EagerTensor, key: Any, given: Any) -> Tensor:
     """`x` with `given`, which broadcasts, at x[key]; recorded like any op."""
-    places = np.asarray(_numbers(x.shape)[_plain_key(key)])
+    places = np.asarray(positions_of(x, key, always=True))
     if isinstance(given, bool | int | float | complex):
         dtypes.with_number(x.dtype, given, adopt=True)
         update = EagerTensor(np.asarray(given, x.dtype.numpy), x.dtype)
@@ -297,8 +267,16 @@ def _unary(op: Function) -> Function:
     return method
 
 
+def floor_divide(x: Tensor, y: Tensor) -> Tensor:
+    """Elementwise floor of x / y, of infinities, too, where Python has NaN or the quotient of a division with remainder."""
+    found = ops.floordiv(x, y)
+    if not x.dtype.is_floating:
+        return found
+    return where(ops.logical_or(ops.is_inf(x), ops.is_inf(y)), ops.floor(ops.divide(x, y)), found)
+
+
 _INFIX: dict[str, Function] = {
-    "add": ops.add, "sub": ops.subtract, "mul": ops.multiply, "truediv": ops.divide, "floordiv": ops.floordiv, "mod": ops.mod,
+    "add": ops.add, "sub": ops.subtract, "mul": ops.multiply, "truediv": ops.divide, "floordiv": floor_divide, "mod": ops.mod,
     "pow": ops.power, "and": ops.bitwise_and, "or": ops.bitwise_or, "xor": ops.bitwise_xor, "lshift": ops.left_shift,
     "rshift": ops.right_shift,
 }  # fmt: skip

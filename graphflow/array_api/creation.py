@@ -39,6 +39,8 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | 
     """An array of `obj`: numbers, lists of them and of arrays, arrays, tensors, NumPy's arrays, or what speaks DLPack."""
     _check_device(device)
     wanted = None if dtype is None else as_dtype(dtype)
+    if isinstance(obj, Array) and not copy and wanted in (None, obj.dtype):
+        return obj
     if isinstance(obj, np.ndarray | np.generic):
         found = np.asarray(obj)
         target = as_dtype(found.dtype) if wanted is None else wanted
@@ -164,28 +166,19 @@ def eye(n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: Any = N
 @eagerly
 def meshgrid(*arrays: Any, indexing: str = "xy") -> Any:
     """For each vector its elements along an axis of its own, all of one shape; for "xy" the first two axes change places."""
-    vectors = [tensor_of(x) for x in arrays]
-    count = len(vectors)
-    order = [1, 0, *range(2, count)] if indexing == "xy" and count > 1 else list(range(count))
-    opened = [names.reshape(v, [-1 if axis == order[k] else 1 for axis in range(count)]) for k, v in enumerate(vectors)]
-    return list(names.broadcast_arrays(*opened))
-
-
-def _triangle(x: Any, kept: Any) -> Any:
-    tensor = tensor_of(x)
-    return names.where(kept(tensor.shape[-2:]), tensor, EagerTensor(np.zeros((), tensor.dtype.numpy), tensor.dtype))
+    return names.meshgrid(*map(tensor_of, arrays), indexing=indexing)
 
 
 @eagerly
 def tril(x: Any, /, *, k: int = 0) -> Any:
     """Each matrix with zeros above diagonal `k`."""
-    return _triangle(x, lambda shape: np.tri(shape[0], shape[1], k, bool))
+    return names.tril(tensor_of(x), k)
 
 
 @eagerly
 def triu(x: Any, /, *, k: int = 0) -> Any:
     """Each matrix with zeros below diagonal `k`."""
-    return _triangle(x, lambda shape: ~np.tri(shape[0], shape[1], k - 1, bool))
+    return names.triu(tensor_of(x), k)
 
 
 __all__ = [

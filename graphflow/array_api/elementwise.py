@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from graphflow.array_api import dtypes
-from graphflow.array_api.array import Array, binary, eagerly, promoted, tensor_of, value
+from graphflow.array_api.array import binary, eagerly, tensor_of
+from graphflow.array_api.array import floor_divide as floor_division
 from graphflow.ops import math as ops
 from graphflow.ops.logic import cast, identity
 from graphflow.types import DType
@@ -30,17 +31,6 @@ def _binary(op: Function, name: str) -> Function:
 def _named(call: Function, name: str, op: Function) -> Function:
     call.__name__ = call.__qualname__ = name
     call.__doc__ = op.__doc__
-    return call
-
-
-def _of_values(function: Function, name: str) -> Function:
-    """A function that NumPy computes: no op has it."""
-
-    def call(x1: Any, x2: Any, /) -> Any:
-        return value(function(*(t.numpy() for t in promoted(x1, x2))))
-
-    call.__doc__ = f"Elementwise {name}; no gradient flows through it."
-    call.__name__ = call.__qualname__ = name
     return call
 
 
@@ -84,6 +74,7 @@ real = _unary(ops.real, "real")
 reciprocal = _unary(ops.reciprocal, "reciprocal")
 round = _unary(_whole(ops.round_), "round")
 sign = _unary(ops.sign, "sign")
+signbit = _unary(ops.signbit, "signbit")
 sin = _unary(ops.sin, "sin")
 sinh = _unary(ops.sinh, "sinh")
 sqrt = _unary(ops.sqrt, "sqrt")
@@ -102,30 +93,24 @@ bitwise_xor = _binary(ops.bitwise_xor, "bitwise_xor")
 copysign = _binary(ops.copysign, "copysign")
 divide = _binary(ops.divide, "divide")
 equal = _binary(ops.equal, "equal")
-floor_divide = _binary(ops.floordiv, "floor_divide")
+floor_divide = _binary(floor_division, "floor_divide")
 greater = _binary(ops.greater, "greater")
 greater_equal = _binary(ops.greater_equal, "greater_equal")
+hypot = _binary(ops.hypot, "hypot")
 less = _binary(ops.less, "less")
 less_equal = _binary(ops.less_equal, "less_equal")
+logaddexp = _binary(ops.logaddexp, "logaddexp")
 logical_and = _binary(ops.logical_and, "logical_and")
 logical_or = _binary(ops.logical_or, "logical_or")
 logical_xor = _binary(ops.logical_xor, "logical_xor")
 maximum = _binary(ops.maximum, "maximum")
 minimum = _binary(ops.minimum, "minimum")
 multiply = _binary(ops.multiply, "multiply")
+nextafter = _binary(ops.nextafter, "nextafter")
 not_equal = _binary(ops.not_equal, "not_equal")
 pow = _binary(ops.power, "pow")
 remainder = _binary(ops.mod, "remainder")
 subtract = _binary(ops.subtract, "subtract")
-
-hypot = _of_values(np.hypot, "hypot")
-logaddexp = _of_values(np.logaddexp, "logaddexp")
-nextafter = _of_values(np.nextafter, "nextafter")
-
-
-def signbit(x: Any, /) -> Array:
-    """Elementwise: has x the sign bit of a negative number?"""
-    return value(np.signbit(tensor_of(x).numpy()))
 
 
 @eagerly

@@ -5,30 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
-from graphflow.array_api.array import Array, tensor_of, value
+from graphflow.array_api.array import Array, eagerly, tensor_of
 from graphflow.array_api.dtypes import DEFAULT_FLOAT
-from graphflow.types import as_dtype
+from graphflow.ops import fourier
 
 
 def _of_axis(name: str, text: str) -> Callable[..., Array]:
-    function = getattr(np.fft, name)
+    function = getattr(fourier, name)
 
-    def transform(x: Any, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Array:
-        return value(function(tensor_of(x).numpy(), n, axis, norm))
+    def transform(x: Any, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Any:
+        return function(tensor_of(x), n, axis, norm)
 
-    return _named(transform, name, text)
+    return _named(eagerly(transform), name, text)
 
 
 def _of_axes(name: str, text: str) -> Callable[..., Array]:
-    function = getattr(np.fft, name)
+    function = getattr(fourier, name)
 
-    def transform(x: Any, /, *, s: Any = None, axes: Any = None, norm: str = "backward") -> Array:
-        array = tensor_of(x).numpy()
-        return value(function(array, s, range(-len(s), 0) if s is not None and axes is None else axes, norm))
+    def transform(x: Any, /, *, s: Any = None, axes: Any = None, norm: str = "backward") -> Any:
+        return function(tensor_of(x), s, axes, norm)
 
-    return _named(transform, name, text)
+    return _named(eagerly(transform), name, text)
 
 
 def _named(function: Callable[..., Array], name: str, text: str) -> Callable[..., Array]:
@@ -49,26 +46,28 @@ rfftn = _of_axes("rfftn", "The discrete Fourier transform of real numbers along 
 irfftn = _of_axes("irfftn", "The inverse of `rfftn`: real numbers.")
 
 
-def fftfreq(n: int, /, *, d: float = 1.0, dtype: Any = None, device: Any = None) -> Array:
+@eagerly
+def fftfreq(n: int, /, *, d: float = 1.0, dtype: Any = None, device: Any = None) -> Any:
     """The frequencies of the elements of `fft`, in cycles per unit of the sample spacing `d`."""
-    wanted = DEFAULT_FLOAT if dtype is None else as_dtype(dtype)
-    return value(np.fft.fftfreq(n, d).astype(wanted.numpy))
+    return fourier.fftfreq(n, d, DEFAULT_FLOAT if dtype is None else dtype)
 
 
-def rfftfreq(n: int, /, *, d: float = 1.0, dtype: Any = None, device: Any = None) -> Array:
+@eagerly
+def rfftfreq(n: int, /, *, d: float = 1.0, dtype: Any = None, device: Any = None) -> Any:
     """The frequencies of the elements of `rfft`, in cycles per unit of the sample spacing `d`."""
-    wanted = DEFAULT_FLOAT if dtype is None else as_dtype(dtype)
-    return value(np.fft.rfftfreq(n, d).astype(wanted.numpy))
+    return fourier.rfftfreq(n, d, DEFAULT_FLOAT if dtype is None else dtype)
 
 
-def fftshift(x: Any, /, *, axes: Any = None) -> Array:
+@eagerly
+def fftshift(x: Any, /, *, axes: Any = None) -> Any:
     """The elements rolled so that frequency 0 is in the middle of `axes`."""
-    return value(np.fft.fftshift(tensor_of(x).numpy(), axes))
+    return fourier.fftshift(tensor_of(x), axes)
 
 
-def ifftshift(x: Any, /, *, axes: Any = None) -> Array:
+@eagerly
+def ifftshift(x: Any, /, *, axes: Any = None) -> Any:
     """The inverse of `fftshift`."""
-    return value(np.fft.ifftshift(tensor_of(x).numpy(), axes))
+    return fourier.ifftshift(tensor_of(x), axes)
 
 
 __all__ = [

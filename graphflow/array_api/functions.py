@@ -11,6 +11,7 @@ from graphflow.array_api.array import Array, eagerly, promoted, tensor_of, value
 from graphflow.ir.eager import EagerTensor
 from graphflow.numpy import arrays as names
 from graphflow.numpy import reductions
+from graphflow.ops import along, cumulative, searching, sorting
 from graphflow.ops import array as ops
 from graphflow.ops.indexing import gather
 from graphflow.ops.logic import cast, not_equal
@@ -35,7 +36,7 @@ def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> A
 # --- statistics --------------------------------------------------------------------------------------------------------
 
 
-def _summed(x: EagerTensor, dtype: Any) -> EagerTensor:
+def summed(x: Any, dtype: Any) -> Any:
     """The operand of a sum or a product in the dtype of the result."""
     return cast(x, _sum_dtype(x.dtype) if dtype is None else dtype)
 
@@ -52,13 +53,13 @@ def _sum_dtype(dtype: DType) -> DType:
 @eagerly
 def sum(x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
     """The sum of the elements along `axis`."""
-    return reductions.sum(_summed(tensor_of(x), dtype), axis, keepdims=keepdims)
+    return reductions.sum(summed(tensor_of(x), dtype), axis, keepdims=keepdims)
 
 
 @eagerly
 def prod(x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
     """The product of the elements along `axis`."""
-    return reductions.prod(_summed(tensor_of(x), dtype), axis, keepdims=keepdims)
+    return reductions.prod(summed(tensor_of(x), dtype), axis, keepdims=keepdims)
 
 
 @eagerly
@@ -91,29 +92,31 @@ def std(x: Any, /, *, axis: Any = None, correction: float = 0.0, keepdims: bool 
     return reductions.std(tensor_of(x), axis, correction=correction, keepdims=keepdims)
 
 
-def _cumulative(function: Any, neutral: int, x: Any, axis: int | None, dtype: Any, include_initial: bool) -> Any:
-    tensor = _summed(tensor_of(x), dtype)
-    if axis is None:
-        if tensor.rank != 1:
-            raise ValueError(f"cumulative: axis of rank {tensor.rank} must be given")
-        axis = 0
-    found = value(function(tensor.numpy(), axis=axis, dtype=tensor.dtype.numpy), tensor.dtype)
-    if not include_initial:
-        return found
-    first = np.full_like(found.array.take([0] if found.shape[axis] else [], axis), neutral)
-    if not found.shape[axis]:
-        first = np.full([1 if k == axis % found.ndim else d for k, d in enumerate(found.shape)], neutral, found.dtype.numpy)
-    return value(np.concatenate([first, found.array], axis), found.dtype)
-
-
+@eagerly
 def cumulative_sum(x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False) -> Any:
     """The sums of the elements along `axis` up to each one; before them 0, where `include_initial`."""
-    return _cumulative(np.cumsum, 0, x, axis, dtype, include_initial)
+    return _cumulative(cumulative.cumsum, 0, summed(tensor_of(x), dtype), axis, include_initial)
 
 
+@eagerly
 def cumulative_prod(x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False) -> Any:
     """The products of the elements along `axis` up to each one; before them 1, where `include_initial`."""
-    return _cumulative(np.cumprod, 1, x, axis, dtype, include_initial)
+    return _cumulative(cumulative.cumprod, 1, summed(tensor_of(x), dtype), axis, include_initial)
+
+
+def _cumulative(function: Any, neutral: int, x: Any, axis: int | None, include_initial: bool) -> Any:
+    axis = _only_axis(x, axis)
+    found = function(x, axis)
+    if not include_initial:
+        return found
+    shape = [1 if k == axis % x.rank else d for k, d in enumerate(x.shape)]
+    return names.concatenate([names.full(shape, neutral, x.dtype), found], axis)
+
+
+def _only_axis(x: EagerTensor, axis: int | None) -> int:
+    if axis is None and x.rank != 1:
+        raise ValueError(f"the axis must be given where there are {x.rank}")
+    return axis or 0
 
 
 # --- searching and sorting ---------------------------------------------------------------------------------------------
@@ -140,24 +143,26 @@ def _position(function: Any, x: EagerTensor, axis: int | None, keepdims: bool) -
     )
 
 
+@eagerly
 def count_nonzero(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
     """How many elements along `axis` are not 0."""
-    return value(np.asarray(np.count_nonzero(tensor_of(x).numpy(), axis=axis, keepdims=keepdims), np.int64))
+    return searching.count_nonzero(tensor_of(x), axis, keepdims)
 
 
-def nonzero(x: Any, /) -> tuple[Array, ...]:
+@eagerly
+def nonzero(x: Any, /) -> Any:
     """Where the elements are not 0: for each axis its indices."""
     tensor = tensor_of(x)
     if not tensor.rank:
         raise ValueError("nonzero of an array without axes")
-    return tuple(value(i.astype(np.int64)) for i in np.nonzero(tensor.numpy()))
+    return names.nonzero(tensor)
 
 
+@eagerly
 def searchsorted(x1: Any, x2: Any, /, *, side: str = "left", sorter: Any = None) -> Any:
     """Where in the sorted vector `x1` each of `x2` would stand: before equal elements, or behind them for side "right"."""
     sequence, wanted = promoted(x1, x2)
-    order = None if sorter is None else tensor_of(sorter).numpy()
-    return value(np.asarray(np.searchsorted(sequence.numpy(), wanted.numpy(), side=side, sorter=order), np.int64))  # type: ignore[call-overload]
+    return searching.searchsorted(sequence if sorter is None else gather(sequence, tensor_of(sorter), 0), wanted, side)
 
 
 @eagerly
@@ -169,16 +174,17 @@ def where(condition: Any, x1: Any, x2: Any, /) -> Any:
 @eagerly
 def argsort(x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
     """The positions at which the elements along `axis` are found in their order, or against it; equal ones stay in theirs."""
-    array = tensor_of(x).numpy()
-    if not descending:
-        return value(np.argsort(array, axis, kind="stable").astype(np.int64))
-    found = np.flip(np.argsort(np.flip(array, axis), axis, kind="stable"), axis)
-    return value((array.shape[axis] - 1 - found).astype(np.int64))
+    return sorting.argsort(tensor_of(x), axis, _direction(descending))
 
 
+@eagerly
 def sort(x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
     """The elements along `axis` in their order, or against it."""
-    return take_along_axis(x, argsort(x, axis=axis, descending=descending), axis=axis)
+    return sorting.sort(tensor_of(x), axis, _direction(descending))
+
+
+def _direction(descending: bool) -> str:
+    return "DESCENDING" if descending else "ASCENDING"
 
 
 # --- sets --------------------------------------------------------------------------------------------------------------
@@ -239,33 +245,22 @@ def unique_values(x: Any, /) -> Array:
 def take(x: Any, indices: Any, /, *, axis: int | None = None) -> Any:
     """Slices along `axis` at `indices`."""
     tensor = tensor_of(x)
-    if axis is None:
-        if tensor.rank != 1:
-            raise ValueError(f"take: axis of rank {tensor.rank} must be given")
-        axis = 0
-    return gather(tensor, _from_front(tensor_of(indices), tensor.shape[axis]), axis)
-
-
-def _from_front(indices: EagerTensor, size: int) -> np.ndarray:
-    places = indices.numpy()
-    return np.where(places < 0, places + size, places) if places.dtype.kind == "i" else places
+    axis = _only_axis(tensor, axis)
+    return gather(tensor, _from_front(indices, tensor.array.shape[axis]), axis)
 
 
 @eagerly
 def take_along_axis(x: Any, indices: Any, /, *, axis: int = -1) -> Any:
     """Along `axis` the elements that `indices` says, for each row those of its own."""
     tensor = tensor_of(x)
-    places = _from_front(tensor_of(indices), tensor.shape[axis])
-    axis %= tensor.rank
-    common = list(np.broadcast_shapes(*(_without(axis, s) for s in (tensor.shape, places.shape))))
-    common[axis] = tensor.shape[axis]
-    numbers = np.broadcast_to(np.arange(tensor.array.size).reshape(tensor.shape), common)
-    common[axis] = places.shape[axis]
-    return gather(names.ravel(tensor), np.take_along_axis(numbers, np.broadcast_to(places, common), axis), 0)
+    return along.take_along_axis(tensor, _from_front(indices, tensor.array.shape[axis]), axis)
 
 
-def _without(axis: int, shape: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(1 if k == axis else d for k, d in enumerate(shape))
+def _from_front(indices: Any, size: int) -> EagerTensor:
+    """Indices that count from the front."""
+    tensor = tensor_of(indices)
+    places = tensor.numpy()
+    return value(np.where(places < 0, places + size, places)).tensor if places.size and places.min() < 0 else tensor
 
 
 # --- manipulation ------------------------------------------------------------------------------------------------------
@@ -321,9 +316,8 @@ def permute_dims(x: Any, /, axes: Any) -> Any:
 @eagerly
 def repeat(x: Any, repeats: Any, /, *, axis: int | None = None) -> Any:
     """Each element along `axis` repeated, all alike or each as often as `repeats` says; of the flattened array for None."""
-    tensor, along = (names.ravel(tensor_of(x)), 0) if axis is None else (tensor_of(x), axis)
-    counts = repeats if isinstance(repeats, int) else tensor_of(repeats).numpy()
-    return gather(tensor, np.repeat(np.arange(names.shape(tensor)[along]), counts), along)
+    tensor = tensor_of(x)
+    return along.repeat(tensor, repeats if isinstance(repeats, int) else tensor_of(repeats).numpy(), axis)
 
 
 @eagerly
@@ -338,9 +332,7 @@ def reshape(x: Any, /, shape: Any, *, copy: bool | None = None) -> Any:
 @eagerly
 def roll(x: Any, /, shift: Any, *, axis: Any = None) -> Any:
     """The elements moved `shift` places along `axis`, those that fall out at the end put in at the beginning."""
-    tensor = tensor_of(x)
-    numbers = np.roll(np.arange(tensor.array.size).reshape(tensor.shape), shift, axis)
-    return gather(names.ravel(tensor), numbers, 0)
+    return along.roll(tensor_of(x), shift, axis)
 
 
 @eagerly
@@ -386,12 +378,7 @@ def any(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
 def diff(x: Any, /, *, axis: int = -1, n: int = 1, prepend: Any = None, append: Any = None) -> Any:
     """The differences of neighbours along `axis`, `n` times over; `prepend` and `append` are put before and behind first."""
     parts = promoted(*(part for part in (prepend, x, append) if part is not None))
-    tensor = names.concatenate(parts, axis) if len(parts) > 1 else parts[0]
-    axis %= tensor.rank
-    for _ in range(n):
-        ahead, behind = ((slice(None),) * axis + (part,) for part in (slice(1, None), slice(None, -1)))
-        tensor = not_equal(tensor[ahead], tensor[behind]) if tensor.dtype.is_bool else tensor[ahead] - tensor[behind]
-    return tensor
+    return along.diff(names.concatenate(parts, axis) if len(parts) > 1 else parts[0], n, axis)
 
 
 __all__ = [

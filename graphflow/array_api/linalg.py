@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from graphflow.array_api.array import Array, eagerly, promoted, set_matmul, tensor_of, value
-from graphflow.array_api.functions import _sum_dtype
+from graphflow.array_api.array import Array, eagerly, promoted, set_matmul, tensor_of
+from graphflow.array_api.functions import summed
 from graphflow.numpy import arrays as names
+from graphflow.numpy import linalg as ops
 from graphflow.numpy import reductions
-from graphflow.ops import linalg as ops
-from graphflow.ops.array import swapaxes
-from graphflow.ops.logic import cast
-from graphflow.ops.math import conj, multiply
+from graphflow.ops import linalg as products
+from graphflow.ops import matrices
+from graphflow.types import DType
 
 
 class QR(NamedTuple):
@@ -53,7 +51,7 @@ def matmul(x1: Any, x2: Any, /) -> Any:
         raise ValueError("matmul of an array without axes")
     if a.dtype.is_bool:
         raise TypeError("matmul of bools")
-    return ops.matmul(a, b)
+    return products.matmul(a, b)
 
 
 set_matmul(matmul)
@@ -62,7 +60,7 @@ set_matmul(matmul)
 @eagerly
 def matrix_transpose(x: Any, /) -> Any:
     """Each matrix transposed."""
-    return swapaxes(tensor_of(x), -1, -2)
+    return names.matrix_transpose(tensor_of(x))
 
 
 @eagerly
@@ -71,7 +69,7 @@ def tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> Any:
     a, b = promoted(x1, x2)
     if isinstance(axes, int):
         axes = [list(range(a.rank - axes, a.rank)), list(range(axes))]
-    return ops.tensordot(a, b, [list(part) for part in axes])
+    return products.tensordot(a, b, [list(part) for part in axes])
 
 
 @eagerly
@@ -80,7 +78,7 @@ def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
     a, b = promoted(x1, x2)
     if axis >= 0:
         raise ValueError("vecdot: axis counts from the end, -1 is the last one")
-    return reductions.sum(multiply(conj(a), b), axis)
+    return names.vecdot(a, b, axis)
 
 
 @eagerly
@@ -92,116 +90,125 @@ def outer(x1: Any, x2: Any, /) -> Any:
 @eagerly
 def trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Any:
     """The sum of diagonal `offset` of each matrix."""
-    found = diagonal(x, offset=offset).tensor
-    return reductions.sum(cast(found, _sum_dtype(found.dtype) if dtype is None else dtype), -1)
+    return reductions.sum(summed(matrices.diagonal(tensor_of(x), offset), dtype), -1)
 
 
-def _given(*operands: Any) -> list[np.ndarray]:
-    return [t.numpy() for t in promoted(*operands)]
-
-
-def diagonal(x: Any, /, *, offset: int = 0) -> Array:
+@eagerly
+def diagonal(x: Any, /, *, offset: int = 0) -> Any:
     """Diagonal `offset` of each matrix."""
-    return value(np.diagonal(tensor_of(x).numpy(), offset, -2, -1))
+    return matrices.diagonal(tensor_of(x), offset)
 
 
-def cholesky(x: Any, /, *, upper: bool = False) -> Array:
-    """The lower triangular L with x = L L^H, of a positive definite matrix; its adjoint where `upper`."""
-    found = np.linalg.cholesky(tensor_of(x).numpy())
-    return value(np.conj(np.swapaxes(found, -1, -2)) if upper else found)
-
-
-def cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Array:
+@eagerly
+def cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
     """The cross product of the vectors of three elements along `axis`."""
-    a, b = _given(x1, x2)
-    return value(np.cross(a, b, axis=axis))
+    return matrices.cross(*promoted(x1, x2), axis)
 
 
-def det(x: Any, /) -> Array:
+# --- decompositions ----------------------------------------------------------------------------------------------------
+
+
+@eagerly
+def cholesky(x: Any, /, *, upper: bool = False) -> Any:
+    """The lower triangular L with x = L L^H, of a positive definite matrix; its adjoint where `upper`."""
+    return ops.cholesky(tensor_of(x), upper)
+
+
+@eagerly
+def det(x: Any, /) -> Any:
     """The determinant of each matrix."""
-    return value(np.linalg.det(tensor_of(x).numpy()))
+    return ops.det(tensor_of(x))
 
 
-def slogdet(x: Any, /) -> SignedLog:
+@eagerly
+def slogdet(x: Any, /) -> Any:
     """(sign, logarithm of the absolute value) of the determinant of each matrix."""
-    return SignedLog(*map(value, np.linalg.slogdet(tensor_of(x).numpy())))
+    return SignedLog(*ops.slogdet(tensor_of(x)))
 
 
-def eigh(x: Any, /) -> Eigen:
+@eagerly
+def eigh(x: Any, /) -> Any:
     """(eigenvalues in ascending order, eigenvectors as columns) of Hermitian matrices."""
-    return Eigen(*map(value, np.linalg.eigh(tensor_of(x).numpy())))
+    return Eigen(*ops.eigh(tensor_of(x)))
 
 
-def eigvalsh(x: Any, /) -> Array:
+@eagerly
+def eigvalsh(x: Any, /) -> Any:
     """The eigenvalues of Hermitian matrices, in ascending order."""
-    return value(np.linalg.eigvalsh(tensor_of(x).numpy()))
+    return ops.eigvalsh(tensor_of(x))
 
 
-def inv(x: Any, /) -> Array:
+@eagerly
+def inv(x: Any, /) -> Any:
     """The inverse of each matrix."""
-    return value(np.linalg.inv(tensor_of(x).numpy()))
+    return ops.inv(tensor_of(x))
 
 
-def pinv(x: Any, /, *, rtol: Any = None) -> Array:
+@eagerly
+def pinv(x: Any, /, *, rtol: Any = None) -> Any:
     """The pseudo-inverse of each matrix; singular values below `rtol` times the largest count as 0."""
-    array = tensor_of(x).numpy()
-    rcond = _rtol(array) if rtol is None else rtol if isinstance(rtol, float | int) else tensor_of(rtol).numpy()
-    return value(np.linalg.pinv(array, rcond))
+    if rtol is None or isinstance(rtol, int | float):
+        return ops.pinv(tensor_of(x), rtol)
+    u, s, vh = ops.svd(tensor_of(x), False)
+    limit = _columns(rtol, s.dtype) * reductions.max(s, -1, keepdims=True)
+    parts = names.astype(names.where(s > limit, 1 / s, 0), u.dtype)
+    return matrices.adjoint(vh) @ (names.expand_dims(parts, -1) * matrices.adjoint(u))
 
 
-def _rtol(array: np.ndarray) -> float:
-    return max(array.shape[-2:]) * float(np.finfo(array.dtype).eps)
-
-
-def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Array:
+@eagerly
+def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
     """A norm of each matrix: "fro", "nuc", 1, 2, inf, or one of those negated."""
-    return value(np.linalg.norm(tensor_of(x).numpy(), ord, (-2, -1), keepdims))
+    return ops.matrix_norm(tensor_of(x), ord, keepdims)
 
 
-def matrix_power(x: Any, n: int, /) -> Array:
+@eagerly
+def matrix_power(x: Any, n: int, /) -> Any:
     """The product of `n` factors x; of inverses for negative n."""
-    return value(np.linalg.matrix_power(tensor_of(x).numpy(), n))
+    return ops.matrix_power(tensor_of(x), n)
 
 
-def matrix_rank(x: Any, /, *, rtol: Any = None) -> Array:
+@eagerly
+def matrix_rank(x: Any, /, *, rtol: Any = None) -> Any:
     """How many singular values of each matrix are above `rtol` times the largest."""
-    array = tensor_of(x).numpy()
-    singular = np.linalg.svd(array, compute_uv=False)
-    part = _rtol(array) if rtol is None else rtol if isinstance(rtol, float | int) else tensor_of(rtol).numpy()[..., None]
-    return value(np.count_nonzero(singular > singular.max(-1, keepdims=True, initial=0) * part, axis=-1).astype(np.int64))
+    tensor = tensor_of(x)
+    number = rtol is None or isinstance(rtol, int | float)
+    return ops.matrix_rank(tensor, None, rtol if number else _columns(rtol, tensor.dtype.real))
 
 
-def qr(x: Any, /, *, mode: str = "reduced") -> QR:
+def _columns(rtol: Any, dtype: DType) -> Any:
+    """A number for each matrix beside its singular values."""
+    return names.expand_dims(names.astype(tensor_of(rtol), dtype), -1)
+
+
+@eagerly
+def qr(x: Any, /, *, mode: str = "reduced") -> Any:
     """(Q, R) with x = Q R: the columns of Q orthonormal, R upper triangular; Q is square for mode "complete"."""
-    return QR(*map(value, np.linalg.qr(tensor_of(x).numpy(), mode)))  # type: ignore[call-overload]
+    q, r = ops.qr(tensor_of(x), mode)
+    return QR(q, r)  # type: ignore[arg-type]  # arrays where it comes out
 
 
-def solve(x1: Any, x2: Any, /) -> Array:
+@eagerly
+def solve(x1: Any, x2: Any, /) -> Any:
     """x with x1 x = x2; a vector x2 is one right side."""
-    a, b = _given(x1, x2)
-    return value(np.linalg.solve(a, b[:, None])[..., 0] if b.ndim == 1 else np.linalg.solve(a, b))
+    return ops.solve(*promoted(x1, x2))
 
 
-def svd(x: Any, /, *, full_matrices: bool = True) -> SVD:
+@eagerly
+def svd(x: Any, /, *, full_matrices: bool = True) -> Any:
     """(U, S, Vh) with x = U diag(S) Vh: singular values in descending order."""
-    return SVD(*map(value, np.linalg.svd(tensor_of(x).numpy(), full_matrices)))
+    return SVD(*ops.svd(tensor_of(x), full_matrices))
 
 
-def svdvals(x: Any, /) -> Array:
+@eagerly
+def svdvals(x: Any, /) -> Any:
     """The singular values of each matrix, in descending order."""
-    return value(np.linalg.svd(tensor_of(x).numpy(), compute_uv=False))
+    return ops.svdvals(tensor_of(x))
 
 
-def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Array:
+@eagerly
+def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
     """The length of the elements along `axis`: (sum |x|**ord)**(1/ord)."""
-    array = tensor_of(x).numpy()
-    axes = tuple(range(array.ndim)) if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)
-    moved = np.moveaxis(array, axes, range(len(axes)))
-    found = np.linalg.norm(moved.reshape(-1, *moved.shape[len(axes) :]), ord, 0) if array.size or axes else np.abs(array)
-    found = (
-        found.reshape([1 if k in {a % array.ndim for a in axes} else d for k, d in enumerate(array.shape)]) if keepdims else found
-    )
-    return value(found.astype(tensor_of(x).dtype.real.numpy))
+    return matrices.vector_norm(tensor_of(x), axis, keepdims, ord)
 
 
 __all__ = [

@@ -7,28 +7,34 @@ from typing import Any
 
 import numpy as np
 
-from graphflow.errors import ModeError
-from graphflow.ir.eager import EagerTensor
-from graphflow.ir.op import constant, convert_to_tensor
+from graphflow.ir.op import convert_to_tensor
 from graphflow.ir.tensor import Tensor
-from graphflow.ops import along
 from graphflow.ops import array as ops
+from graphflow.ops import cumulative, grids, matrices, searching, sorting
+from graphflow.ops.along import diff, repeat, roll, take_along_axis
 from graphflow.ops.array import expand_dims, flip, ones_like, squeeze, stack, swapaxes, zeros_like
+from graphflow.ops.grids import broadcast_arrays, meshgrid
 from graphflow.ops.indexing import gather
 from graphflow.ops.linalg import einsum, matmul
 from graphflow.ops.linalg import tensordot as _tensordot
 from graphflow.ops.logic import cast, identity, where
+from graphflow.ops.matrices import cross, kron, matrix_transpose, tril, triu, vecdot
 from graphflow.ops.movement import broadcast_to
 from graphflow.ops.movement import reshape as _reshape
 from graphflow.ops.movement import transpose as _transpose
-from graphflow.types import as_dtype, broadcast_shapes, float32
+from graphflow.ops.reductions import reduce_sum
+from graphflow.ops.searching import count_nonzero, isin
+from graphflow.ops.selection import nonzero
+from graphflow.types import float32
 
 __all__ = [
-    "arange", "array", "asarray", "astype", "atleast_1d", "atleast_2d", "broadcast_arrays", "broadcast_to", "concat",
-    "concatenate", "copy", "dot", "einsum", "empty", "empty_like", "expand_dims", "eye", "flip", "fliplr", "flipud", "full",
-    "full_like", "hstack", "identity", "inner", "linspace", "matmul", "matrix_transpose", "moveaxis", "ndim", "nonzero",
-    "ones", "ones_like", "outer", "pad", "permute_dims", "ravel", "repeat", "reshape", "shape", "size", "split", "squeeze",
-    "stack", "swapaxes", "take", "tensordot", "tile", "transpose", "unstack", "vstack", "where", "zeros", "zeros_like",
+    "arange", "argsort", "array", "asarray", "astype", "atleast_1d", "atleast_2d", "broadcast_arrays", "broadcast_to",
+    "concat", "concatenate", "copy", "count_nonzero", "cross", "cumprod", "cumsum", "diag", "diagonal", "diff", "dot",
+    "einsum", "empty", "empty_like", "expand_dims", "eye", "flip", "fliplr", "flipud", "full", "full_like", "hstack",
+    "identity", "inner", "isin", "kron", "linspace", "matmul", "matrix_transpose", "meshgrid", "moveaxis", "ndim", "nonzero",
+    "ones", "ones_like", "outer", "pad", "permute_dims", "ravel", "repeat", "reshape", "roll", "searchsorted", "shape",
+    "size", "sort", "split", "squeeze", "stack", "swapaxes", "take", "take_along_axis", "tensordot", "tile", "trace",
+    "transpose", "tril", "triu", "unstack", "vecdot", "vstack", "where", "zeros", "zeros_like",
 ]  # fmt: skip
 
 
@@ -79,7 +85,7 @@ empty, empty_like = zeros, zeros_like
 
 def eye(N: int, M: int | None = None, k: int = 0, dtype: Any = float32) -> Tensor:
     """A matrix with ones on diagonal `k`."""
-    return constant(np.eye(N, M, k, dtype=as_dtype(dtype).numpy))
+    return matrices.eye(N, M, dtype=dtype, k=k)
 
 
 def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None) -> Tensor:
@@ -87,9 +93,15 @@ def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None) -> Te
     return ops.range_(start, stop, step, dtype)
 
 
-def linspace(start: float, stop: float, num: int = 50, endpoint: bool = True, dtype: Any = float32) -> Tensor:
+def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = float32, axis: int = 0) -> Tensor:
     """`num` numbers at equal distances from `start` to `stop`."""
-    return constant(np.linspace(start, stop, num, endpoint), dtype)
+    return cast(grids.linspace(start, stop, num, axis, endpoint), dtype)
+
+
+def diag(v: Any, k: int = 0) -> Tensor:
+    """Diagonal `k` of a matrix; a matrix with a vector on it."""
+    v = convert_to_tensor(v)
+    return matrices.diag(v, k) if v.rank == 1 else matrices.diag_part(v, k)
 
 
 # --- shape -------------------------------------------------------------------------------------------------------------
@@ -129,11 +141,6 @@ def transpose(a: Any, *axes: Any) -> Tensor:
 permute_dims = transpose
 
 
-def matrix_transpose(x: Any) -> Tensor:
-    """Each matrix transposed."""
-    return swapaxes(x, -1, -2)
-
-
 def moveaxis(a: Any, source: Any, destination: Any) -> Tensor:
     """`a` with axes moved to other places, the others in order."""
     a = convert_to_tensor(a)
@@ -154,13 +161,6 @@ def atleast_2d(*arys: Any) -> Any:
     """Tensors with two axes at least; new ones come first."""
     found = [x if x.rank > 1 else _reshape(x, (1, -1)) for x in map(convert_to_tensor, arys)]
     return found[0] if len(found) == 1 else tuple(found)
-
-
-def broadcast_arrays(*args: Any) -> tuple[Tensor, ...]:
-    """All of them broadcast to their common shape."""
-    tensors = [convert_to_tensor(x) for x in args]
-    common = broadcast_shapes(*(x.shape for x in tensors))
-    return tuple(broadcast_to(x, common) for x in tensors)
 
 
 # --- joined, cut, repeated ---------------------------------------------------------------------------------------------
@@ -205,11 +205,6 @@ def tile(A: Any, reps: Any) -> Tensor:
     return ops.tile(a, [1] * (a.rank - len(counts)) + counts)
 
 
-def repeat(a: Any, repeats: Any, axis: int | None = None) -> Tensor:
-    """Each element along `axis` repeated; the elements of the flattened tensor where there is no axis."""
-    return along.repeat(a, repeats, axis)
-
-
 def fliplr(m: Any) -> Tensor:
     """Each row reversed."""
     return flip(m, 1)
@@ -234,21 +229,34 @@ def take(a: Any, indices: Any, axis: int | None = None) -> Tensor:
     return gather(ravel(a), indices, 0) if axis is None else gather(a, indices, axis)
 
 
-def nonzero(a: Any) -> tuple[Tensor, ...]:
-    """Where the elements are not 0: for each axis its indices, as int64. In a graph their number would not be known."""
-    return tuple(constant(x) for x in np.nonzero(known(a, "nonzero")))
+def sort(a: Any, axis: int | None = -1) -> Tensor:
+    """The elements along `axis` in their order, or those of the flattened tensor for None; NaN counts as largest."""
+    return sorting.sort(ravel(a), -1) if axis is None else sorting.sort(a, axis)
 
 
-def known(a: Any, what: str) -> np.ndarray:
-    """The value of an eager tensor; ModeError for a symbolic one."""
-    tensor = convert_to_tensor(a)
-    if not isinstance(tensor, EagerTensor):
-        raise ModeError(
-            f"{what}: how many elements there are is not known before a run",
-            operands={"tensor": tensor},
-            rule="Use gf.where with three operands and sums, or compute the value first.",
-        )
-    return tensor.numpy()
+def argsort(a: Any, axis: int | None = -1) -> Tensor:
+    """The positions at which the elements along `axis` are found in their order; equal ones stay in theirs."""
+    return sorting.argsort(ravel(a), -1) if axis is None else sorting.argsort(a, axis)
+
+
+def searchsorted(a: Any, v: Any, side: str = "left") -> Tensor:
+    """Where in the sorted `a` each of `v` would stand: before equal elements, or behind them for side "right"."""
+    return searching.searchsorted(a, v, side)
+
+
+def cumsum(a: Any, axis: int | None = None, dtype: Any = None) -> Tensor:
+    """The sums of the elements along `axis`, or of the flattened tensor, up to each one."""
+    return _cumulative(cumulative.cumsum, a, axis, dtype)
+
+
+def cumprod(a: Any, axis: int | None = None, dtype: Any = None) -> Tensor:
+    """The products of the elements along `axis`, or of the flattened tensor, up to each one."""
+    return _cumulative(cumulative.cumprod, a, axis, dtype)
+
+
+def _cumulative(function: Any, a: Any, axis: int | None, dtype: Any) -> Tensor:
+    x = convert_to_tensor(a) if dtype is None else cast(a, dtype)
+    return function(ravel(x), 0) if axis is None else function(x, axis)
 
 
 # --- products ----------------------------------------------------------------------------------------------------------
@@ -271,6 +279,16 @@ def inner(a: Any, b: Any) -> Tensor:
 def outer(a: Any, b: Any) -> Tensor:
     """The products of all elements of `a` with all of `b`."""
     return _reshape(a, (-1, 1)) * _reshape(b, (1, -1))
+
+
+def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
+    """The sums of diagonal `offset` of the matrices in two axes."""
+    return reduce_sum(diagonal(a, offset, axis1, axis2), -1)
+
+
+def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
+    """Diagonal `offset` of the matrices in two axes, as the last axis of the result."""
+    return matrices.diagonal(a, offset, axis1, axis2)
 
 
 def tensordot(a: Any, b: Any, axes: Any = 2) -> Tensor:

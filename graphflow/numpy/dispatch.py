@@ -16,19 +16,21 @@ from graphflow.errors import ModeError
 from graphflow.ir.eager import EagerTensor
 from graphflow.ir.op import as_tensor_or_none, convert_to_tensor
 from graphflow.ir.tensor import Tensor
-from graphflow.numpy import arrays, elementwise, reductions
+from graphflow.numpy import arrays, elementwise, fft, linalg, reductions
 from graphflow.ops.movement import reshape
 from graphflow.types import DType
 
 NAMES: dict[str, Callable[..., Any]] = {
     name: getattr(module, name) for module in (arrays, elementwise, reductions) for name in module.__all__
 }
-_FUNCTIONS = {getattr(np, name): function for name, function in NAMES.items() if hasattr(np, name)}
+_FUNCTIONS = {getattr(np, name): function for name, function in NAMES.items() if hasattr(np, name)} | {
+    getattr(theirs, name): getattr(ours, name) for theirs, ours in ((np.linalg, linalg), (np.fft, fft)) for name in ours.__all__
+}
 
 _REDUCED = {
     "add": "sum", "multiply": "prod", "maximum": "max", "minimum": "min", "logical_and": "all", "logical_or": "any",
 }  # fmt: skip
-_ACCUMULATED = {"add": "cumsum", "multiply": "cumprod"}
+_ACCUMULATED = {"add": "cumsum", "multiply": "cumprod"}  # along the first axis, as NumPy's
 _SHOWN = frozenset(  # what is no computation: NumPy is given the values
     ["array2string", "array_repr", "array_str", "array_equiv", "can_cast", "common_type", "copyto", "iscomplexobj", "isrealobj",
      "may_share_memory", "min_scalar_type", "result_type", "save", "savetxt", "savez", "savez_compressed", "shares_memory"]
@@ -42,7 +44,7 @@ def apply_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], settings: dict
     dtype = settings.pop("dtype", None)
     mask = settings.pop("where", True) if method == "__call__" else True
     function = _of_ufunc(ufunc, method)
-    if method == "reduce":
+    if method in ("reduce", "accumulate"):
         settings.setdefault("axis", 0)
     if method != "__call__" and dtype is not None:
         settings["dtype"], dtype = dtype, None

@@ -68,11 +68,11 @@ __all__ = [
     "around", "asin", "asinh", "atan", "atan2", "atanh", "bitwise_and", "bitwise_invert", "bitwise_left_shift", "bitwise_not",
     "bitwise_or", "bitwise_right_shift", "bitwise_xor", "cbrt", "ceil", "clip", "conj", "conjugate", "copysign", "cos",
     "cosh", "deg2rad", "degrees", "divide", "equal", "exp", "exp2", "expm1", "fix", "floor", "floor_divide", "fmod",
-    "greater", "greater_equal", "imag", "invert", "isclose", "isfinite", "isinf", "isnan", "left_shift", "less", "less_equal",
-    "log", "log1p", "log2", "log10", "logical_and", "logical_not", "logical_or", "logical_xor", "maximum", "minimum", "mod",
-    "multiply", "nan_to_num", "negative", "not_equal", "positive", "pow", "power", "rad2deg", "radians", "real", "reciprocal",
-    "remainder", "right_shift", "rint", "round", "sign", "signbit", "sin", "sinh", "sqrt", "square", "subtract", "tan",
-    "tanh", "true_divide", "trunc",
+    "greater", "greater_equal", "hypot", "imag", "invert", "isclose", "isfinite", "isinf", "isnan", "left_shift", "less",
+    "less_equal", "log", "log1p", "log2", "log10", "logaddexp", "logical_and", "logical_not", "logical_or", "logical_xor",
+    "maximum", "minimum", "mod", "multiply", "nan_to_num", "negative", "nextafter", "not_equal", "positive", "pow", "power",
+    "rad2deg", "radians", "real", "reciprocal", "remainder", "right_shift", "rint", "round", "sign", "signbit", "sin", "sinh",
+    "sqrt", "square", "subtract", "tan", "tanh", "true_divide", "trunc",
 ]  # fmt: skip
 
 absolute = abs = ops.absolute
@@ -85,6 +85,7 @@ floor_divide = ops.floordiv
 isfinite, isinf, isnan = ops.is_finite, ops.is_inf, ops.is_nan
 mod = remainder = ops.mod
 power = pow = ops.power
+hypot, logaddexp, nextafter, signbit = ops.hypot, ops.logaddexp, ops.nextafter, ops.signbit
 rint = ops.round_
 true_divide = divide
 
@@ -118,12 +119,6 @@ def logical_xor(x: Any, y: Any) -> Tensor:
 def logical_not(x: Any) -> Tensor:
     """Elementwise: is x 0 or False?"""
     return ops.logical_not(*_truths(x))
-
-
-def signbit(x: Any) -> Tensor:
-    """Elementwise: is x negative, or -0.0, or a NaN with that sign?"""
-    x = convert_to_tensor(x)
-    return less(copysign(1.0, x) if x.dtype.is_floating else x, 0)
 
 
 def fmod(x: Any, y: Any) -> Tensor:

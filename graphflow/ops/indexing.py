@@ -10,6 +10,7 @@ import numpy as np
 
 from graphflow.errors import DTypeError, IndexOutOfRangeError, ShapeError
 from graphflow.ir import scalar as s
+from graphflow.ir.eager import EagerTensor
 from graphflow.ir.op import Access, Op, as_tensor_or_none, convert_to_tensor, literal
 from graphflow.ir.tensor import Tensor
 from graphflow.ops.declare import check_axis, check_size, composition, op, public, require_equal
@@ -336,8 +337,15 @@ class Subscript:
 
 @public
 def getitem(x: Any, key: Any, name: str | None = None) -> Tensor:
-    """x[key] with Python's subscripts: numbers, slices with any step, `...`, None for a new axis, and one tensor of indices."""
+    """x[key] with Python's subscripts: numbers, slices with any step, `...`, None for a new axis, and one tensor of indices.
+
+    Masks, and several tensors of indices, are NumPy's where their values are known and the sizes of `x` too.
+    """
     x = convert_to_tensor(x)
+    if not is_basic(key):
+        places = positions_of(x, key)
+        if places is not None:
+            return gather_(reshape(x, (-1,)), literal(places, int64), axis=0, batch_dims=0)
     plan = subscript(x, list(key) if isinstance(key, tuple) else [key])
     result = x
     if any(b != 0 or k != 1 for b, k in zip(plan.begin, plan.step, strict=True)) or tuple(plan.counts) != x.shape:
@@ -349,6 +357,43 @@ def getitem(x: Any, key: Any, name: str | None = None) -> Tensor:
     for axis, indices in plan.gathers:
         result = gather_(result, indices, axis=axis, batch_dims=0)
     return result
+
+
+def is_basic(key: Any) -> bool:
+    """Does a subscript name no more than numbers, slices and one tensor of indices?"""
+    kind = type(key)
+    if kind is int or kind is slice or key is None or key is Ellipsis:
+        return True
+    if kind is tuple:
+        return all(map(is_basic, key))
+    return False
+
+
+def positions_of(x: Tensor, key: Any, always: bool = False) -> np.ndarray | None:
+    """Where the elements of x[key] are in the flattened `x`, where its sizes and the key are known.
+
+    None where they are not, or, unless it is asked for `always`, where a slice and at most one gather do as well.
+    """
+    parts = [known_index(part) for part in (key if isinstance(key, tuple) else (key,))]
+    arrays = [part for part in parts if isinstance(part, np.ndarray | list | bool | np.bool_)]
+    mask = any(isinstance(part, bool | np.bool_) or np.asarray(part).dtype == bool for part in arrays)
+    if any(isinstance(part, Tensor | Size) for part in parts) or not x.type.is_static or not (always or mask or len(arrays) > 1):
+        return None
+    numbers = np.arange(product(x.shape), dtype=np.int64).reshape(x.shape)  # type: ignore[arg-type]
+    try:
+        return np.asarray(numbers[tuple(parts)])
+    except IndexError as error:
+        raise IndexOutOfRangeError(str(error), operands={"x": x}) from None
+
+
+def known_index(part: Any) -> Any:
+    """An entry of a subscript as NumPy takes it; a tensor that only a run computes stays one."""
+    if isinstance(part, slice):
+        return slice(*(known_index(bound) for bound in (part.start, part.stop, part.step)))
+    if part is None or part is Ellipsis or isinstance(part, int | np.integer | np.ndarray | list | bool | Size):
+        return part
+    tensor = as_tensor_or_none(part)
+    return tensor.numpy() if isinstance(tensor, EagerTensor) else part if tensor is None else tensor
 
 
 def subscript(x: Tensor, key: list[Any]) -> Subscript:
@@ -407,7 +452,8 @@ def _position(item: Any) -> int | Size | Tensor:
         tensor = index_tensor(item)
     if tensor.dtype.is_bool:
         raise DTypeError(
-            "a mask is no index", rule="The number of elements a mask selects is a run's matter; use gf.where(mask, x, 0)."
+            "a mask is no index in a graph",
+            rule="The number of elements a mask selects is a run's matter; use gf.where(mask, x, 0).",
         )
     if not tensor.dtype.is_integer:
         raise DTypeError(f"indices are {tensor.dtype}", rule="Indices are integers; use gf.cast(x, gf.int64).")
@@ -417,8 +463,8 @@ def _position(item: Any) -> int | Size | Tensor:
 
 
 def wrapped(indices: Tensor, size: AnySize) -> Tensor:
-    """Constant indices counted from the front; what a run computes must be so already."""
-    if indices.op.name != "constant" or not (indices.numpy() < 0).any():
+    """Known indices counted from the front; what a run computes must be so already."""
+    if not isinstance(indices, EagerTensor) or not (indices.numpy() < 0).any():
         return indices
     wide = cast(indices, int64)
     return where(less(wide, 0), wide + _number(size), wide)

@@ -221,3 +221,25 @@ def test_methods_and_attributes_that_users_of_numpy_expect(symbolic):
     assert (x.size, x.nbytes, x.itemsize, x.ndim) == (6, 24, 4, 2)
     for name, call in asked.items():
         np.testing.assert_allclose(found[name], call(a), rtol=1e-6, err_msg=name)
+
+
+def test_masks_and_several_indices_are_numpys():
+    a = np.arange(12.0, dtype=np.float32).reshape(3, 4)
+    t = gf.constant(a) + 0.0
+    with gf.GradientTape() as tape:
+        tape.watch(t)
+        y = gf.reduce_sum(gf.square(t[t > 4.0]))
+    np.testing.assert_array_equal(tape.gradient(y, t), np.where(a > 4, 2 * a, 0))
+    for key in [np.array([True, False, True]), ([0, 2], [1, 1]), (slice(None), [-1, 0]), gf.constant([-1, 0]) + 0]:
+        np.testing.assert_array_equal(t[key], a[np.asarray(key) if isinstance(key, gf.Tensor) else key])
+    with pytest.raises(IndexError):
+        t[np.array([True, False])]
+    with gf.Graph().as_default():
+        x = gf.placeholder(gf.float32, [3, 4])
+        picked = x[np.array([True, False, True])], x[[0, 1], [3, 2]]
+        with gf.Session() as session:
+            found = session.run(picked, {x: a})
+        np.testing.assert_array_equal(found[0], a[[0, 2]])
+        np.testing.assert_array_equal(found[1], a[[0, 1], [3, 2]])
+        with pytest.raises(DTypeError, match=r"gf\.where"):
+            x[x > 0.0]
