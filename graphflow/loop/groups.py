@@ -104,7 +104,8 @@ def across_kernels(
     rows, lanes, _ = classes(lowering)
     whole = [r for r in lowering.reductions if r.node.output in group.across]
     of_rows = [r for r in lowering.reductions if r not in whole]
-    late = [s for s in stores if s.buffer.tensor in group.across]
+    # By what is stored: the buffer may be that of a loop's state.
+    late = [s for tensor, s in zip(group.outputs, stores, strict=True) if tensor in group.across]
     early = [s for s in stores if s not in late]
     return split_over_rows(group, rows, lanes, of_rows, whole, early, late, checks, scratch)
 

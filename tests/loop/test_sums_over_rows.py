@@ -104,3 +104,20 @@ def test_products_with_vectors(compiled, rng, rows, columns, depth, batches):
     assert "matmul" not in forms
     for one, wanted in zip(found, expected, strict=True):
         np.testing.assert_allclose(one, wanted, rtol=1e-10, atol=1e-12)
+
+
+def test_the_state_of_a_loop_may_be_a_sum_over_rows(rng):
+    a, b = rng.normal(size=(3, 3)), rng.normal(size=(3, 3))
+
+    def step(s, row):
+        rest = s - gf.reduce_sum(gf.constant(a) * s, 1)
+        return gf.reduce_sum(rest[:, None] * b * row, 0)
+
+    x = gf.placeholder(gf.float64, [None])
+    last = gf.foldl(step, x, initializer=gf.ones([3], gf.float64))
+    expected = np.ones(3)
+    for _ in range(4):
+        expected = (expected - a @ expected) @ b
+    for disable in ("", "sequential"):
+        with gf.options(disable=disable), gf.Session() as sess:
+            np.testing.assert_allclose(sess.run(last, {x: np.ones(4)}), expected)
