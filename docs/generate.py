@@ -24,7 +24,9 @@ def ops_page():
     """The text of ops.md."""
     lines = ["# Functions and ops", "", NOTE, ""]
     lines += ["Everything a graph can be built from. A function that is not a primitive op is a composition of others.", ""]
-    for title, prefix, module in (("The top level", "gf", gf), ("gf.fft", "gf.fft", gf.fft), ("gf.integrate", "gf.integrate", gf.integrate),
+    for title, prefix, module in (("The top level", "gf", gf), ("gf.debug", "gf.debug", gf.debug),
+                                  ("gf.debugging", "gf.debugging", gf.debugging), ("gf.summary", "gf.summary", gf.summary),
+                                  ("gf.fft", "gf.fft", gf.fft), ("gf.integrate", "gf.integrate", gf.integrate),
                                   ("gf.linalg", "gf.linalg", gf.linalg), ("gf.nn", "gf.nn", gf.nn),
                                   ("gf.optimize", "gf.optimize", gf.optimize), ("gf.random", "gf.random", gf.random),
                                   ("gf.train", "gf.train", gf.train)):  # fmt: skip

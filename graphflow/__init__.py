@@ -14,7 +14,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from graphflow import errors, fft, integrate, linalg, nn, numpy, optimize, random, train
+from graphflow import debugging, errors, fft, integrate, linalg, nn, numpy, optimize, random, train
 from graphflow.autodiff import gradients, jvp
 from graphflow.codegen import cache
 from graphflow.eager import (
@@ -57,6 +57,7 @@ from graphflow.ops.array import (
 from graphflow.ops.array import (
     range_ as range,
 )
+from graphflow.ops.assertions import Assert
 from graphflow.ops.control import case, cond, foldl, foldr, map_fn, scan, switch_case, vmap, while_loop
 from graphflow.ops.cumulative import cumprod, cumsum
 from graphflow.ops.custom_gradient import custom_gradient
@@ -159,6 +160,9 @@ from graphflow.ops.math import (
 )
 from graphflow.ops.matrices import eye, tril, triu
 from graphflow.ops.movement import broadcast_to, ensure_shape, reshape, transpose
+from graphflow.ops.numerics import check_numerics
+from graphflow.ops.printing import Print
+from graphflow.ops.printing import print_tensors as print
 from graphflow.ops.reductions import (
     argmax,
     argmin,
@@ -228,7 +232,15 @@ from graphflow.types import (
 __version__ = "0.1.0"
 
 # What only those who look into programs need is imported when it is first used: modules, and names with their modules.
-_LAZY = {"array_api": "array_api", "viz": "viz", "Profile": "profiler:Profile", "profile": "profiler:profile"}
+_LAZY = {
+    "array_api": "array_api",
+    "debug": "debug",
+    "summary": "summary",
+    "viz": "viz",
+    "Profile": "profiler:Profile",
+    "precision_audit": "debug:precision_audit",
+    "profile": "profiler:profile",
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -240,6 +252,7 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
+    "Assert",
     "DType",
     "ForwardAccumulator",
     "GradientTape",
@@ -247,6 +260,7 @@ __all__ = [
     "InteractiveSession",
     "Operation",
     "Options",
+    "Print",
     "Profile",
     "Session",
     "Tensor",
@@ -283,6 +297,7 @@ __all__ = [
     "cast",
     "cbrt",
     "ceil",
+    "check_numerics",
     "clip_by_global_norm",
     "clip_by_norm",
     "clip_by_value",
@@ -303,6 +318,8 @@ __all__ = [
     "cumprod",
     "cumsum",
     "custom_gradient",
+    "debug",
+    "debugging",
     "diff",
     "digamma",
     "divide",
@@ -402,6 +419,8 @@ __all__ = [
     "pad",
     "placeholder",
     "pow",
+    "precision_audit",
+    "print",
     "profile",
     "py_function",
     "random",
@@ -447,6 +466,7 @@ __all__ = [
     "stack",
     "stop_gradient",
     "subtract",
+    "summary",
     "swapaxes",
     "switch_case",
     "take_along_axis",

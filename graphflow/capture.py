@@ -12,11 +12,12 @@ from graphflow.errors import GraphError
 from graphflow.ir.graph import Graph, derived_from, scratch
 from graphflow.ir.op import bind_attributes
 from graphflow.ir.order import dependencies_first
-from graphflow.ir.program import Program, attribute_dims, program_dims
+from graphflow.ir.program import Program, attribute_dims, program_dims, toposort
 from graphflow.ir.tensor import Node, Tensor
 from graphflow.ops import source
 from graphflow.ops.arithmetic import add, subtract
 from graphflow.ops.custom_gradient import passing
+from graphflow.ops.effects import after
 from graphflow.types import dims_of
 
 UPDATES = {"assign": None, "assign_add": add, "assign_sub": subtract}
@@ -60,10 +61,24 @@ def capture(
                 continue
             found = passing(node, tuple(stand_in[t] for t in node.inputs), in_bodies)
             stand_in.update(zip(node.outputs, found, strict=True))
-    outputs = tuple(stand_in[t] for t in fetches)
-    pairs = tuple((handle.value, history[-1][1]) for handle, history in current.items())  # type: ignore[attr-defined]
+        results = [*(stand_in[t] for t in fetches), *(history[-1][1] for history in current.values())]
+        results = with_effects(results, [stand_in[n.output] for n in order if n.op.effect and n.output in stand_in])
+    outputs = tuple(results[: len(results) - len(current)])
+    pairs = tuple(
+        (handle.value, value)  # type: ignore[attr-defined]
+        for handle, value in zip(current, results[len(outputs) :], strict=True)
+    )
     program = Program((), outputs, pairs, name)
     return Program(inputs_of(program, [stand_in[t] for t in feeds], graph), outputs, pairs, name)
+
+
+def with_effects(results: list[Tensor], effects: Sequence[Tensor]) -> list[Tensor]:
+    """What a run computes, with the effects that nothing of it depends on: the first result waits for them."""
+    computed = {t for node in toposort(results) for t in node.outputs}
+    loose = [effect for effect in effects if effect not in computed]
+    if not loose:
+        return results
+    return [after(*loose, results[0]), *results[1:]] if results else loose
 
 
 def leaked(parameter: Node, order: Sequence[Node]) -> GraphError:

@@ -37,7 +37,9 @@ def compile_program(program: Program, options: Options | None = None, graph: Gra
         return compile_program(import_module("graphflow.stages").bounded(program, chosen), chosen, graph)
 
     launches, addresses = _look_up(program, chosen, stages)
-    executable = Executable(program, launches, addresses, graph, stages, demands(program), bounded)
+    executable = Executable(
+        program, launches, addresses, graph, stages, demands(program), bounded, watched=bool(chosen.nan_check)
+    )
     if chosen.dump:
         import_module("graphflow.stages").dump(executable, Path(chosen.dump))
     return executable

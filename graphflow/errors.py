@@ -119,6 +119,14 @@ class DecompositionError(GraphflowError, np.linalg.LinAlgError):
     """A matrix that cannot be factored or inverted: not positive definite, singular; or an iteration that did not converge."""
 
 
+class InvalidArgumentError(GraphflowError, ValueError):
+    """A value that the user's own checks refuse, found while a program ran; no variable was changed."""
+
+
+class NumericsError(InvalidArgumentError, ArithmeticError):
+    """A NaN or an infinity where a check was asked for, found while a program ran; no variable was changed."""
+
+
 class ResourceError(GraphflowError, MemoryError):
     """More memory than there is, or a size that no buffer can have."""
 

@@ -77,6 +77,11 @@ class Structure:
             inner = [self._visit(v, key) for v in item]
             make = list if isinstance(item, list) else tuple
             return lambda values: make(build(values) for build in inner)
+        if hasattr(item, "fetched"):  # it is made of the values of tensors, as a summary is
+            nest, made = item.fetched()
+            key.append((type(item), id(item)))
+            found = self._visit(nest, key)
+            return lambda values: made(found(values))
         if isinstance(item, str) and self.graph is not None:
             return self._visit(self._by_name(item), key)
         raise FetchError(

@@ -32,6 +32,11 @@ class Options:
     verify: bool = _setting(False, "GRAPHFLOW_VERIFY", "Check the whole program after every pass.")
     dump: str = _setting("", "GRAPHFLOW_DUMP", "Folder that receives the text of every stage of every program compiled.")
     cache: str = _setting("", "GRAPHFLOW_CACHE", "Folder of the cache; that of the user when empty.")
+    nan_check: str = _setting(
+        "",
+        "GRAPHFLOW_NAN_CHECK",
+        "Let runs fail at the first op that makes a NaN (nan), or a NaN or an infinity (all); see gf.debug.nan_check.",
+    )
     target: str = _setting("cpu", "GRAPHFLOW_TARGET", "Where kernels run: cpu.")
     compiler: str = _setting(
         "llvm",

@@ -17,6 +17,7 @@ from graphflow.fetches import Structure, quick_key
 from graphflow.ir.graph import Graph, get_default_graph
 from graphflow.ir.tensor import Tensor, set_operators
 from graphflow.ops.state import Variable
+from graphflow.ops.stop import stop
 from graphflow.options import current as current_options
 from graphflow.runtime.executable import Executable
 from graphflow.runtime.memory import MemoryReport
@@ -172,7 +173,7 @@ class Session:
                 if plan is None:
                     plan = self._plans[key] = self._compile(structure, feeds, default_feeds)
         if plan.structure.key == structure.key and plan.structure is not structure:
-            plan = _Plan(structure, plan.executable, plan.order, self._store)
+            plan = type(plan)(structure, plan.executable, plan.order, self._store)
         return plan
 
     def _compile(self, structure: Structure, feeds: tuple[Tensor, ...], default_feeds: bool) -> _Plan:
@@ -189,7 +190,9 @@ class Session:
                     operands={"placeholder": missing[0]},
                     rule=f"Give it in feed_dict: {{{missing[0].name}: value}}.",
                 )
-        return _Plan(structure, compile_program(program, current_options(), self.graph), order, self._store)
+        stops = any(node.op is stop for node in program.all_nodes)
+        kind = _SteppedPlan if stops else _WatchedPlan if current_options().nan_check else _Plan
+        return kind(structure, compile_program(program, current_options(), self.graph), order, self._store)
 
     def _feeds(self, feed_dict: Mapping[Any, Any]) -> dict[Tensor, Any]:
         if not isinstance(feed_dict, Mapping):
@@ -294,6 +297,22 @@ class _Plan:
         binding = self.bindings.get(key) or self.executable.bind(key)
         results = binding.run(values, self.store)
         return results if self.structure.flat else self.structure.build(results)
+
+
+class _WatchedPlan(_Plan):
+    """A plan whose errors tell where a NaN came from."""
+
+    def run(self, values: list[Any]) -> Any:
+        given = [feed_array(tensor, value) for tensor, value in zip(self.order, values, strict=True)]
+        return import_module("graphflow.debug.blackbox").watch_run(super().run, self.executable, given, self.store)
+
+
+class _SteppedPlan(_Plan):
+    """A plan with a breakpoint: it is run op by op."""
+
+    def run(self, values: list[Any]) -> Any:
+        given = [feed_array(tensor, value) for tensor, value in zip(self.order, values, strict=True)]
+        return self.structure.build(import_module("graphflow.debug.stepping").step_run(self.executable, given, self.store))
 
 
 def _numbers(tensor: Tensor) -> tuple[type, ...]:

@@ -23,6 +23,7 @@ from graphflow.options import Options
 from graphflow.passes import PassRecord, apply_pass, run_passes
 from graphflow.passes.control_flow import control_flow
 from graphflow.passes.rewrite import Fired
+from graphflow.passes.watch import watch
 from graphflow.runtime.executable import Executable
 from graphflow.runtime.launch import Move
 from graphflow.types import product
@@ -40,6 +41,11 @@ class Stages:
     sources: tuple[Source, ...]
 
     @property
+    def launched(self) -> tuple[Kernel | Step, ...]:
+        """What stands in the rows of the launch program."""
+        return tuple(item for item in self.rows if not isinstance(item, Label))
+
+    @property
     def kernels(self) -> tuple[Kernel, ...]:
         """The kernels, in launch order."""
         return tuple(item for item in self.rows if isinstance(item, Kernel))
@@ -48,6 +54,8 @@ class Stages:
 def run_stages(program: Program, options: Options) -> Stages:
     """All stages of a captured program, up to the source of its kernels."""
     optimized, records = run_passes(program, options)
+    if options.nan_check:
+        optimized = watch(optimized, options.nan_check)
     groups = partition(optimized, fuse="fusion" not in options.disable, max_group=options.max_group)
     rows, cycles = lower(groups, optimized, options)
     kernels = [item for item in rows if isinstance(item, Kernel)]

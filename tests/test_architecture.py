@@ -27,8 +27,8 @@ LAYERS = (
     ("capture", "compiler", "link", "stages"),
     ("session", "feeds", "fetches"),
     ("linalg", "fft", "nn", "random", "testing"),
-    ("viz", "eager", "numpy", "array_api", "profiler", "train", "integrate", "optimize"),
-    ("__init__",),
+    ("viz", "eager", "numpy", "array_api", "profiler", "debug", "debugging", "summary", "train", "integrate", "optimize"),
+    ("__init__", "cli", "__main__"),
 )
 LEVEL = {name: level for level, row in enumerate(LAYERS) for name in row}
 MODULES = sorted(ROOT.rglob("*.py"))
@@ -104,7 +104,22 @@ def test_importing_graphflow_is_light():
     assert done.stdout.strip() == "", f"importing graphflow imports {done.stdout.strip()}"
 
 
-PUBLIC = (gf, gf.array_api, gf.fft, gf.integrate, gf.linalg, gf.nn, gf.numpy, gf.optimize, gf.random, gf.train, gf.viz)
+PUBLIC = (
+    gf,
+    gf.array_api,
+    gf.debug,
+    gf.debugging,
+    gf.summary,
+    gf.fft,
+    gf.integrate,
+    gf.linalg,
+    gf.nn,
+    gf.numpy,
+    gf.optimize,
+    gf.random,
+    gf.train,
+    gf.viz,
+)
 
 
 def public_names():

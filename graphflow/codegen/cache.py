@@ -25,6 +25,7 @@ from graphflow.codegen.files import seal, unseal, write_whole
 from graphflow.codegen.history import DESCRIPTION, Event, events, explain
 from graphflow.codegen.jobs import Job
 from graphflow.codegen.jobs import begin as begin_job
+from graphflow.errors import CompileError, GraphflowError
 from graphflow.options import current as current_options
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CacheStats", "clear", "explain", "folder", "load", "source_path", "stats"]
 
+REPORT = "Please report this: it is a fault of graphflow."
 _MAGIC = b"graphflow object 2\n"
 # The files whose text object code depends on: what kernels import, and how they are compiled.
 _HELPERS = (
@@ -192,14 +194,22 @@ class _Making:
 
     def compiled(self) -> tuple[ObjectCode, str]:
         """(object code, symbol): straight through LLVM where the source allows it, by numba where not."""
-        if self.job is not None:
-            code, symbol, seconds = self.job.result()
-            self.seconds += seconds
-            if code is not None:
-                return code, symbol
-        started = time.perf_counter()
-        numba = import_module("graphflow.codegen.compile")
-        code, symbol = numba.compile_source(self.source, self.name, self.path, self.described)
+        try:
+            if self.job is not None:
+                code, symbol, seconds = self.job.result()
+                self.seconds += seconds
+                if code is not None:
+                    return code, symbol
+            started = time.perf_counter()
+            numba = import_module("graphflow.codegen.compile")
+            code, symbol = numba.compile_source(self.source, self.name, self.path, self.described)
+        except GraphflowError:
+            raise
+        except Exception as error:  # of LLVM, or of numba
+            raise CompileError(
+                f"the kernel of {self.described} could not be compiled",
+                rule=f"Its source is {self.path}.\nThe compiler says: {type(error).__name__}: {str(error)[:2000]}\n{REPORT}",
+            ) from error
         self.seconds += time.perf_counter() - started
         return import_module("graphflow.codegen.backend").ObjectCode(code, _objects().is_self_contained(code)), symbol
 
@@ -277,10 +287,10 @@ def _job(source: str, name: str, compiler: str) -> Job | None:
     symbol = name if compiler == "assembly" else f"entry_{name}"
     try:
         compilation = backend.Compilation(source if compiler == "assembly" else direct.assembly(source, name))
-    except direct.Unsupported:
-        if compiler == "direct":
-            raise
-        return None
+    except direct.Unsupported as error:
+        return failed(error) if compiler == "direct" else None
+    except Exception as error:  # told by whoever asks for the kernel, with what it was for
+        return failed(error)
 
     def work() -> tuple[ObjectCode | None, str, float]:
         started = time.perf_counter()
@@ -291,6 +301,15 @@ def _job(source: str, name: str, compiler: str) -> Job | None:
                 raise
             code = None
         return code, symbol, time.perf_counter() - started
+
+    return begin_job(work)
+
+
+def failed(error: Exception) -> Job:
+    """A job that has raised an error."""
+
+    def work() -> Any:
+        raise error
 
     return begin_job(work)
 

@@ -11,6 +11,7 @@ from numba.core.compiler_lock import global_compiler_lock
 from numba.core.dispatcher import _FunctionCompiler
 
 from graphflow.codegen import numba_helpers
+from graphflow.codegen.cache import REPORT
 from graphflow.codegen.objects import c_library
 from graphflow.errors import CompileError
 
@@ -18,7 +19,6 @@ from graphflow.errors import CompileError
 FLAGS = {"reassoc", "contract"}
 
 HELPERS = numba_helpers.HELPERS  # importing the module has told numba of them
-_REPORT = "Please report this: it is a fault of graphflow."
 _POINTER = types.CPointer(types.int64)
 _ARGUMENTS = (_POINTER, _POINTER, types.int64, types.int64)  # buffers, dims, begin, end
 
@@ -71,14 +71,14 @@ def compile_source(text: str, name: str, path: str, described: str) -> tuple[byt
     except (numba.core.errors.NumbaError, AssertionError, NotImplementedError) as error:
         raise CompileError(
             f"the kernel of {described} could not be compiled",
-            rule=f"Its source is {path}.\nnumba says: {str(error).strip()[:2000]}\n{_REPORT}",
+            rule=f"Its source is {path}.\nnumba says: {str(error).strip()[:2000]}\n{REPORT}",
         ) from error
     assert kind == "object"
     missing = unresolved(library)
     if missing:
         raise CompileError(
             f"the kernel of {described} calls {', '.join(missing)}, which a process without numba does not have",
-            rule=f"Its source is {path}.\n{_REPORT}",
+            rule=f"Its source is {path}.\n{REPORT}",
         )
     return code, symbol
 

@@ -552,13 +552,16 @@ class _Function:
         return select(b.compare("==", 0), self.constant(1, INT64), b).value
 
     def _checked_index(self, index: Any, size: Any, errors: BufferValue, site: int) -> Traced:
-        """`index`, or 0 after noting (site, index, size) when it is outside 0 <= index < size."""
+        """`index`, or 0 when it is outside 0 <= index < size, after noting (site, index, size) if it is the first error."""
         index, size = self.int64(index), self.int64(size)
         outside = self.builder.compare("icmp uge", index.value, size.value)
-        then, end = self.function.new_block("bad_index"), self.function.new_block("checked")
+        then, first, end = (self.function.new_block(name) for name in ("bad_index", "first_error", "checked"))
         self.builder.cbranch(outside, then, end)
         self.builder.position_at_end(then)
-        for k, value in enumerate((self.constant(site, INT64), index, size)):
+        before = self._exchange_i64(self._address(errors), 0, site)
+        self.builder.cbranch(before.compare("==", 0).value, first, end)
+        self.builder.position_at_end(first)
+        for k, value in ((1, index), (2, size)):
             self.store(errors, constant(I64, k), value)
         self.builder.branch(end)
         self.builder.position_at_end(end)

@@ -8,6 +8,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy import complex64, finfo, float32, float64, int64
 
+from graphflow.codegen.intrinsics import address, exchange_i64
 from graphflow.codegen.vector_math import cos_f32, cos_f64, exp_f32, exp_f64, sin_f32, sin_f64
 
 _helper = njit(error_model="numpy", forceinline=True)
@@ -15,11 +16,11 @@ _helper = njit(error_model="numpy", forceinline=True)
 
 @_helper
 def checked_index(index, size, errors, site):
-    """`index`, or 0 after noting (site, index, size) in `errors` when it is outside 0 <= index < size."""
+    """`index`, or 0 when it is outside 0 <= index < size, after noting (site, index, size) if it is the first error."""
     if index < 0 or index >= size:
-        errors[0] = site
-        errors[1] = index
-        errors[2] = size
+        if exchange_i64(address(errors), 0, site) == 0:
+            errors[1] = index
+            errors[2] = size
         return int64(0)
     return int64(index)
 

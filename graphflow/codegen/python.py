@@ -109,7 +109,8 @@ def _namespace(names: Sequence[str]) -> dict[str, Any]:
     def checked_index(index: int, size: int, errors: CheckedBuffer, site: int) -> int:
         if 0 <= index < size:
             return int(index)
-        errors[0], errors[1], errors[2] = site, index, size
+        if not errors[0]:
+            errors[0], errors[1], errors[2] = site, index, size
         return 0
 
     found["checked_index"] = checked_index

@@ -20,8 +20,13 @@ def emit_sequential(kernel: Kernel, root: Node) -> Source:
     return _Sequential(kernel).run()
 
 
+MOST_STEPS = 5  # of loops inside one another: so many fit into an error record
+
+
 class _Sequential(Emitter):
     """Writes statements; a register is a local that is assigned again in every step."""
+
+    nesting = 0  # loops around what is being written
 
     def run(self) -> Source:
         kernel = self.kernel
@@ -116,6 +121,7 @@ class _Sequential(Emitter):
             self.line(f"{names[-1]} = {start}")
         count = None if statement.count is None else self.value(statement.count)
         step = self.fresh("t")
+        self.nesting += 1
         if statement.test is None:
             with self.loop(f"for {step} in range({count}):", (statement.step,), [step]):
                 self.step(statement, names, step)
@@ -133,6 +139,7 @@ class _Sequential(Emitter):
                 if may_not_end(statement.node):
                     self.poll(statement.node, step)
                 self.line(f"{step} = {step} + 1")
+        self.nesting -= 1
         for c, name in zip(statement.carried, names, strict=True):
             self.name(c.final, "state", name)
         self.name(statement.after, "", step)
@@ -160,7 +167,8 @@ class _Sequential(Emitter):
             any(isinstance(e, Check) for e in walk(self.checked(statement))) or any(map(may_not_end, loops_in(statement.node)))
         ):
             self.line("if errors[0] != 0:")
-            self.line(f"    errors[3] = {step} + 1")
+            if self.nesting <= MOST_STEPS:
+                self.line(f"    errors[{2 + self.nesting}] = {step} + 1")
             self.line("    break")
 
     def poll(self, node: Node, step: str) -> None:

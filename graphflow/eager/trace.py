@@ -20,9 +20,10 @@ from graphflow.ir.evaluate import evaluate
 from graphflow.ir.graph import TracedGraph, current_body, get_default_graph, tracing
 from graphflow.ir.location import PACKAGE, SourceLocation, user_location
 from graphflow.ir.op import VALUE, Access, bind_attributes
-from graphflow.ir.program import Program, bodies_of
+from graphflow.ir.program import Program
 from graphflow.ir.tensor import _OPERATORS, Attrs, Constraint, Node, Tensor
 from graphflow.ops import source
+from graphflow.ops.effects import has_effect
 from graphflow.ops.source import make_placeholder, next_draw
 from graphflow.ops.state import EagerVariable, Operation, Variable, control_free
 from graphflow.options import current as current_options
@@ -120,11 +121,6 @@ def is_inside() -> bool:
     return frame.f_code.co_filename.startswith(PACKAGE)
 
 
-def has_effect(node: Node) -> bool:
-    """Does a node, or the body of a loop or branch, do more than compute its results?"""
-    return node.op.effect or any(has_effect(inner) for body in bodies_of(node) for inner in body.nodes)
-
-
 class Trace:
     """A function traced for one outline of its arguments: a graph, compiled. `trace(*args)` runs it, as the function does.
 
@@ -215,10 +211,11 @@ class Trace:
         """What runs the trace on arguments of these shapes."""
         found = self._bindings.get(shapes)
         if found is None:
-            binding = self.executable.bind((*shapes, *(t.shape for t in self.captured)))
+            whole = (*shapes, *(t.shape for t in self.captured))
             if len(self._bindings) >= 64:
                 self._bindings.clear()
-            found = self._bindings[shapes] = Run(self, binding)
+            found = self._bindings[shapes] = Run(self, whole)
+            self.executable.followers.add(found)
         return found
 
     def run(self, tensors: Sequence[EagerTensor]) -> Any:
@@ -284,11 +281,13 @@ class Trace:
 class Run:
     """What runs a trace on arrays of certain shapes: the short way, without tapes."""
 
-    __slots__ = ("binding", "captured", "count", "dtypes", "locked", "owned", "trace")
+    __slots__ = ("__weakref__", "binding", "captured", "count", "dtypes", "locked", "owned", "shapes", "trace")
 
-    def __init__(self, trace: Trace, binding: Binding) -> None:
+    def __init__(self, trace: Trace, shapes: tuple[tuple[int, ...], ...]) -> None:
         self.trace = trace
-        self.binding = binding
+        self.shapes = shapes
+        self.renew()
+        binding = self.binding
         self.captured = [t.array for t in trace.captured]
         self.dtypes = [t.dtype for t in trace.outputs]
         self.count = len(self.dtypes)
@@ -296,6 +295,10 @@ class Run:
         places = zip(trace.executable.updated, program.updates, strict=True)
         self.owned = [handle for (handle, _), place in places if place.kind == "in place"]
         self.locked = bool(trace.draws or self.owned)
+
+    def renew(self) -> None:
+        """Take the binding that the executable has now."""
+        self.binding: Binding = self.trace.executable.bind(self.shapes)
 
     def __call__(self, arrays: list[Any]) -> Any:
         arrays += self.captured

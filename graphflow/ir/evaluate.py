@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -19,11 +20,13 @@ def evaluate(
     program_or_tensors: Program | Sequence[Tensor],
     feeds: Mapping[Tensor, Any] | None = None,
     dims: Mapping[Dim, int] | None = None,
+    observer: Observer | None = None,
 ) -> list[np.ndarray]:
     """The values of the results of a program, or of tensors, computed op by op.
 
     `feeds` gives placeholders, variables and any other tensors their values; the sizes of fed arrays bind symbols, `dims` the
-    others. Operands of 16-bit floats are computed in float32 and rounded after each op, as in kernels.
+    others. Operands of 16-bit floats are computed in float32 and rounded after each op, as in kernels. `observer` sees each
+    node when it has been computed, those of the bodies of loops and branches too.
     """
     results = program_or_tensors.results if isinstance(program_or_tensors, Program) else tuple(program_or_tensors)
     values = {tensor: np.asarray(value, tensor.dtype.numpy) for tensor, value in (feeds or {}).items()}
@@ -32,9 +35,33 @@ def evaluate(
         if node.output in values:
             continue
         check_constraints(node.constraints, sizes)
-        outputs = apply_reference(node, [values[t] for t in node.inputs], sizes)
+        operands = [values[t] for t in node.inputs]
+        outputs = apply_reference(node, operands, sizes, observer)
+        if observer is not None:
+            observer.computed(node, operands, outputs)
         values.update(zip(node.outputs, outputs, strict=True))
     return [values[tensor] for tensor in results]
+
+
+class Observer:
+    """Sees the nodes of an evaluation. `path` has the loops and branches around, outer ones first, with the row or the branch."""
+
+    def __init__(self) -> None:
+        self.path: list[tuple[Node, int]] = []
+
+    def computed(self, node: Node, operands: list[np.ndarray], outputs: list[np.ndarray]) -> None:
+        """A node has been computed."""
+
+    @contextmanager
+    def inside(self, node: Node) -> Iterator[None]:
+        """The bodies of a loop or a branch are evaluated."""
+        self.path.append((node, 0))
+        yield
+        self.path.pop()
+
+    def at(self, number: int) -> None:
+        """The row, or the branch, that is evaluated next."""
+        self.path[-1] = (self.path[-1][0], number)
 
 
 def needed(results: Sequence[Tensor], known: Mapping[Tensor, Any]) -> list[Node]:
@@ -82,7 +109,9 @@ def check_constraints(constraints: Sequence[Constraint], sizes: Mapping[Dim, int
             raise ShapeError(f"{constraint.text}: {a} and {b}")
 
 
-def apply_reference(node: Node, operands: Sequence[np.ndarray], sizes: Mapping[Dim, int]) -> list[np.ndarray]:
+def apply_reference(
+    node: Node, operands: Sequence[np.ndarray], sizes: Mapping[Dim, int], observer: Observer | None = None
+) -> list[np.ndarray]:
     """The results of one node, in the dtypes of its types."""
     if node.op.name == "run_counter":
         return [np.zeros((), uint32.numpy)]
@@ -91,8 +120,10 @@ def apply_reference(node: Node, operands: Sequence[np.ndarray], sizes: Mapping[D
         raise FeedError(f"{node.name} has no value", operands={node.op.name: node.output}, rule="Feed it.")
     attributes = {name: numbers(value, sizes) for name, value in node.attributes}
     wide = [x.astype(t.dtype.compute.numpy) for x, t in zip(operands, node.inputs, strict=True)]
-    with np.errstate(all="ignore"):
-        extra = {"sizes": sizes} if node.op.access is Access.CONTROL else {}
+    extra: dict[str, Any] = {}
+    if node.op.access is Access.CONTROL:
+        extra = {"sizes": sizes, "observer": observer}
+    with np.errstate(all="ignore"), observer.inside(node) if observer is not None and extra else nullcontext():
         found = reference(*wide, **attributes, **extra)
         outputs = found if len(node.types) > 1 else (found,)
         return [as_type(value, type_, sizes) for value, type_ in zip(outputs, node.types, strict=True)]

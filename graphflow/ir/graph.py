@@ -216,6 +216,7 @@ class _State(NamedTuple):
     counter: Callable[[], Tensor] | None = None  # what random ops count by, in the body of a loop
     body: str | None = None  # what kind of body is being built, if one is
     lanes: AnySize = 1  # how often what is built is there at once: in the bodies of loops whose steps stand side by side
+    effects: list[Tensor] | None = None  # those built so far in the body of a loop or a branch; None outside
     eager: bool = False  # does an op on constants, or on nothing, run at once?
     detached: bool = False  # does no gradient flow through what is built?
     recorders: tuple[Any, ...] = ()  # the tapes and accumulators that are shown what runs (see `ir.eager`)
@@ -356,6 +357,11 @@ def current_counter() -> Callable[[], Tensor] | None:
 def current_body() -> str | None:
     """What kind of body is being built: that of a loop, a branch; None outside."""
     return state().body
+
+
+def current_effects() -> list[Tensor] | None:
+    """The effects that were built so far in the body that is being built; None outside of bodies."""
+    return state().effects
 
 
 def current_lanes() -> AnySize:

@@ -69,14 +69,19 @@ class Inliner:
             args = tuple(self.value(t, broadcast_index(index, t.shape, shape)) for t in node.inputs)
             return Call(op.name, args, node.type.dtype)
         assert op.element_rule is not None, f"{op.name} has no element rule"
-        readers = [Reader(t.type, self._reader(t, node)) for t in node.inputs]
+        sited: dict[int, tuple[Expr, Expr]] = {}  # what has its sites, by identity: first of all, elements of the operands
+        readers = [Reader(t.type, self._reader(t, node, sited)) for t in node.inputs]
         extra = {"out_type": node.type} if _wants_type(op) else {}
-        return _at_site(op.element_rule(index, *readers, **node.attrs, **extra), node)
+        found = op.element_rule(index, *readers, **node.attrs, **extra)
+        return _at_site(found, node, sited) if op.fails else found
 
-    def _reader(self, tensor: Tensor, node: Node) -> Callable[[tuple[Expr, ...]], Expr]:
-        if node.op.fails:
-            return lambda index: self.value(tensor, tuple(_at_site(i, node) for i in index))
-        return lambda index: self.value(tensor, index)
+    def _reader(self, tensor: Tensor, node: Node, sited: dict[int, tuple[Expr, Expr]]) -> Callable[[tuple[Expr, ...]], Expr]:
+        def read(index: tuple[Expr, ...]) -> Expr:
+            value = self.value(tensor, tuple(_at_site(i, node, sited) for i in index))
+            sited[id(value)] = value, value
+            return value
+
+        return read if node.op.fails else lambda index: self.value(tensor, index)
 
     def intern(self, expr: Expr) -> Expr:
         """The one object that stands for all equal expressions."""
@@ -96,12 +101,15 @@ class Inliner:
         return found
 
 
-def _at_site(expr: Expr, node: Node) -> Expr:
-    """Index checks that an element rule made, with the node they belong to."""
-    if not node.op.fails:
-        return expr
+def _at_site(expr: Expr, node: Node, sited: dict[int, tuple[Expr, Expr]]) -> Expr:
+    """The expression, in which the checks that an element rule of `node` made belong to it; `sited` has what has been seen."""
+    if id(expr) in sited:
+        return sited[id(expr)][1]
     parts = children(expr)
-    new = tuple(_at_site(p, node) for p in parts)
+    new = tuple(_at_site(p, node, sited) for p in parts)
     if isinstance(expr, Check) and expr.site is None:
-        return Check(new[0], expr.size, node, expr.axis)
-    return expr if all(a is b for a, b in zip(parts, new, strict=True)) else replace_children(expr, new)
+        found: Expr = Check(new[0], expr.size, node, expr.axis)
+    else:
+        found = expr if all(a is b for a, b in zip(parts, new, strict=True)) else replace_children(expr, new)
+    sited[id(expr)] = expr, found
+    return found

@@ -20,6 +20,7 @@ from graphflow.ir.evaluate import evaluate
 from graphflow.ir.graph import (
     changed_state,
     current_body,
+    current_effects,
     for_bodies,
     get_default_graph,
     in_each_lane,
@@ -32,6 +33,7 @@ from graphflow.ir.program import Program, substituted, toposort
 from graphflow.ir.tensor import Node, Tensor
 from graphflow.ops.array import moveaxis
 from graphflow.ops.declare import op, public, require_equal
+from graphflow.ops.effects import has_effect, noted, with_effects
 from graphflow.ops.logic import cast, logical_and, where
 from graphflow.ops.random import iteration_counter
 from graphflow.ops.source import parameter
@@ -42,7 +44,7 @@ from graphflow.types import evaluate as size_number
 # --- the ops --------------------------------------------------------------------------------------------------------------
 
 
-def _loop_reference(*operands, body, condition, carried, elements, length, reverse, counted, tape_bytes, sizes):  # type: ignore[no-untyped-def]
+def _loop_reference(*operands, body, condition, carried, elements, length, reverse, counted, tape_bytes, sizes, observer=None):  # type: ignore[no-untyped-def]
     count, operands = (operands[0], operands[1:]) if counted else (None, operands)
     state, rows, captured = operands[:carried], operands[carried : carried + elements], operands[carried + elements :]
     limit = None if length is None else size_number(length, sizes)
@@ -52,12 +54,18 @@ def _loop_reference(*operands, body, condition, carried, elements, length, rever
     step = 0
     while trips is None or step < trips:
         if condition is not None:
-            go = evaluate(condition, dict(zip(condition.inputs, (np.int64(step), *state, *captured), strict=True)), sizes)
+            if observer is not None:
+                observer.at(step)
+            go = evaluate(
+                condition, dict(zip(condition.inputs, (np.int64(step), *state, *captured), strict=True)), sizes, observer
+            )
             if not go[0]:
                 break
         at = trips - 1 - step if reverse else step
+        if observer is not None:
+            observer.at(at)
         feeds = dict(zip(body.inputs, (np.int64(at), *state, *(r[at] for r in rows), *captured), strict=True))
-        found = evaluate(body, feeds, sizes)
+        found = evaluate(body, feeds, sizes, observer)
         state = found[:carried]
         for stack, row in zip(stacked, found[carried:], strict=True):
             stack[at] = row
@@ -87,9 +95,11 @@ def loop(*operands, body, condition, carried, elements, length, reverse, counted
     return (*finals, *stacked, TensorType((), int64))
 
 
-def _branch_reference(index, *captured, branches, sizes):  # type: ignore[no-untyped-def]
+def _branch_reference(index, *captured, branches, sizes, observer=None):  # type: ignore[no-untyped-def]
     number = int(index) if 0 <= int(index) < len(branches) else len(branches) - 1
-    found = evaluate(branches[number], dict(zip(branches[number].inputs, captured, strict=True)), sizes)
+    if observer is not None:
+        observer.at(number)
+    found = evaluate(branches[number], dict(zip(branches[number].inputs, captured, strict=True)), sizes, observer)
     return tuple(found) if len(found) > 1 else found[0]
 
 
@@ -130,7 +140,8 @@ def close(
 ) -> Program:
     """The program of `outputs` in terms of `inputs`; other tensors it reads become parameters, which `captured` maps them to.
 
-    What does not depend on `inputs`, and is not `inside`, is not part of it; nor is a source, wherever it was made.
+    What does not depend on `inputs`, and is not `inside`, is not part of it; nor is a source, wherever it was made. In the body
+    of a loop, `inside` is what has an effect.
     """
     own = {t.node for t in inputs}
     for node in toposort(outputs):
@@ -156,11 +167,24 @@ def with_inputs(program: Program, captured: dict[Tensor, Tensor]) -> Program:
 def body_of(what: str, index: Tensor | None = None) -> Iterator[Callable[[Node], bool]]:
     """A context in which a function of the user is called; gives the test of whether a node was built in it."""
     first = next_node_number()
-    changes: dict[str, Any] = {"control": (), "body": what}
+    changes: dict[str, Any] = {"control": (), "body": what, "effects": []}
     if index is not None:
         changes["counter"] = iteration_counter(index)
     with changed_state(**changes):
         yield lambda node: node.number > first
+
+
+def effects(inside: Callable[[Node], bool]) -> Callable[[Node], bool]:
+    """The test of whether a node was built in a body and has an effect."""
+    return lambda node: inside(node) and has_effect(node)
+
+
+def with_noted(results: Any) -> Any:
+    """The results of a loop or a branch; one with effects is an effect of the body that is being built, if one is."""
+    first = results[0] if isinstance(results, tuple) else results
+    if isinstance(first, Tensor) and current_effects() is not None and has_effect(first.node):
+        noted(first)
+    return results
 
 
 def tensors_of(nest: Any, what: str) -> list[Tensor]:
@@ -224,10 +248,11 @@ def build_loop(
     """The results of a loop whose body and condition take `captured` as their last inputs."""
     body = with_inputs(body, captured)
     condition = None if condition is None else with_inputs(condition, captured)
-    return loop(
+    results = loop(
         *initial, *stacks, *captured, body=body, condition=condition, carried=len(initial), elements=len(stacks), length=length,
         reverse=reverse, counted=False,
     )  # fmt: skip
+    return with_noted(results)
 
 
 # --- loops over elements ---------------------------------------------------------------------------------------------------
@@ -288,13 +313,13 @@ def scan(
         index = make_parameter(TensorType((), int64), "index")
         state = [parameter_like(t, name="state") for t in initial]
         row = [parameter_like(t, t.shape[1:], "row") for t in stacks]
-        with body_of("the body of a loop", index):
+        with body_of("the body of a loop", index) as inside:
             value = fn(pack(initializer, state), pack(elems, row) if stacks else None)
             following, output = _state_and_output(value, initializer)
             following = returned(following, initializer, [t.type for t in initial], initial, "scan: the state")
-            outputs = tensors_of(output, "scan")
+            outputs = with_effects([*following, *tensors_of(output, "scan")])
         captured: dict[Tensor, Tensor] = {}
-        body = close([*following, *outputs], [index, *state, *row], captured, "body")
+        body = close(outputs, [index, *state, *row], captured, "body", effects(inside))
         results = build_loop(body, captured, initial, stacks, length=rows, reverse=reverse)
     finals, stacked = results[: len(initial)], results[len(initial) : -1]
     return pack(output, stacked), pack(initializer, finals)
@@ -337,11 +362,11 @@ def map_fn(fn: Callable[[Any], Any], elems: Any, name: str | None = None) -> Any
     with name_scope(name or "map_fn"), for_bodies():
         index = make_parameter(TensorType((), int64), "index")
         row = [parameter_like(t, t.shape[1:], "row") for t in stacks]
-        with body_of("the body of a loop", index), in_each_lane(rows):
+        with body_of("the body of a loop", index) as inside, in_each_lane(rows):
             output = fn(pack(elems, row))
-            outputs = tensors_of(output, "map_fn")
+            outputs = with_effects(tensors_of(output, "map_fn"))
         captured: dict[Tensor, Tensor] = {}
-        body = close(outputs, [index, *row], captured, "body")
+        body = close(outputs, [index, *row], captured, "body", effects(inside))
         results = build_loop(body, captured, (), stacks, length=rows)
     return pack(output, results[:-1])
 
@@ -376,17 +401,19 @@ def while_loop(
         index = make_parameter(TensorType((), int64), "index")
         state = [parameter_like(t, name="state") for t in initial]
         variables = pack(loop_vars, state)
-        with body_of("the body of a loop", index):
+        with body_of("the body of a loop", index) as inside:
             following = returned(
                 _call(body, variables), loop_vars, [t.type for t in initial], initial, "while_loop: what the body returns"
             )
+            following = with_effects(following)
         own_index = make_parameter(TensorType((), int64), "index")
         own_state = [parameter_like(t, name="state") for t in initial]
-        with body_of("the condition of a loop", own_index):
+        with body_of("the condition of a loop", own_index) as inside_condition:
             go = _truth(_call(cond, pack(loop_vars, own_state)), "while_loop: the condition")
+            (go,) = with_effects([go])
         captured: dict[Tensor, Tensor] = {}
-        inner = close(following, [index, *state], captured, "body")
-        condition = close([go], [own_index, *own_state], captured, "condition")
+        inner = close(following, [index, *state], captured, "body", effects(inside))
+        condition = close([go], [own_index, *own_state], captured, "condition", effects(inside_condition))
         results = build_loop(inner, captured, initial, (), length=length, condition=condition)
     return pack(loop_vars, results[: len(initial)])
 
@@ -516,10 +543,12 @@ def _branch(number: Tensor, functions: Sequence[Callable[[], Any]], name: str, l
                             rule="All branches return one structure.",
                         )
                     outputs = _matching(value, wanted, first, f"{name}: {label}")
+                outputs = with_effects(outputs)
             bodies.append(close(outputs, (), captured, label, inside))
         if not first:
             return wanted
         results = branch(number, *captured, branches=tuple(with_inputs(body, captured) for body in bodies))
+        with_noted(results)
     return pack(wanted, [results] if isinstance(results, Tensor) else results)
 
 

@@ -122,8 +122,8 @@ class _Loop:
         """Compute before the loop what depends on captured values alone, unless that is only a matter of indices."""
         fixed: dict[Tensor, bool] = {t: True for t in self.outer}  # by whether it depends on a captured value
         for node in body.nodes:
-            if node.op.fails or node.op.access is Access.CONTROL:
-                continue  # there may be no step, and then no failure
+            if node.op.fails or node.op.effect or node.op.access is Access.CONTROL:
+                continue  # there may be no step, and then no failure and no effect
             if node.inputs and all(t in fixed or sinkable(t) or t.op.name == "constant" for t in node.inputs):
                 if any(fixed.get(t) for t in node.inputs):
                     fixed.update(dict.fromkeys(node.outputs, True))

@@ -11,7 +11,7 @@ from graphflow.ir.op import Access
 from graphflow.ir.program import bodies_of
 from graphflow.ir.tensor import Node
 from graphflow.loop.inline import storage
-from graphflow.loop.ir import Kernel, Label, Role
+from graphflow.loop.ir import Kernel, Role
 from graphflow.runtime.binding import FLOP_NS, OPERATION_NS, Binding
 from graphflow.runtime.launch import Launch
 from graphflow.runtime.timing import Span, TimedBinding
@@ -72,7 +72,7 @@ class Share:
 def kernel_times(binding: TimedBinding) -> list[KernelTime]:
     """The kernels of a program that were launched, in the order of its rows."""
     executable = binding.executable
-    rows = [item for item in executable.stages.rows if not isinstance(item, Label)]
+    rows = executable.stages.launched
     elapsed = elapsed_shares(binding.spans(), binding.calls)
     program = program_name(binding)
     found = []

@@ -54,7 +54,7 @@ class Profile:
     @cached_property
     def programs(self) -> tuple[tuple[TimedBinding, list[KernelTime]], ...]:
         """The programs that were run, each for one set of sizes, with their kernels in the order of their rows."""
-        return tuple((binding, kernel_times(binding)) for binding in self.recorder.bindings)
+        return tuple((binding, kernel_times(binding)) for binding in self.recorder.bindings if binding.runs())
 
     @cached_property
     def kernels(self) -> tuple[KernelTime, ...]:
@@ -93,7 +93,7 @@ class Profile:
     @cached_property
     def memory(self) -> tuple[tuple[str, MemoryReport], ...]:
         """The memory of a run of each program, by its first result."""
-        return tuple((program_name(binding), binding.report()) for binding in self.recorder.bindings)
+        return tuple((program_name(binding), binding.report()) for binding in self.recorder.bindings if binding.runs())
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as numbers, texts, lists and dicts, fit for JSON."""

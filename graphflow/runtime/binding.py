@@ -314,11 +314,11 @@ class Binding:
                 memory[index] = arrays[feed]
             if self.small:
                 if context.enter():
-                    raise self.executable.run_error(context)
+                    raise self.executable.run_error(context, self.values)
                 return [result() for result in context.results]
             fresh = self._fill(context, arrays, store)
             if context.enter():
-                raise self.executable.run_error(context)
+                raise self.executable.run_error(context, self.values)
             results = [fetch(fresh, arrays, store) for fetch in self.fetches]
             self._commit(context, fresh, arrays, store)
             return results

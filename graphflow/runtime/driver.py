@@ -15,7 +15,7 @@ A context is 16 int64s:
 A failed row of -1 means that the run was interrupted, and so does an error record that begins with -1, which kernels may
 write after poll() gave something else than 0 (`native.poll_address`). An error record is
 
-    which check, from 1 | index | size | number of the step in the kernel's own loop, from 1
+    which check, from 1 | index | size | numbers of the steps in the kernel's own loops, from 1, up to five, outer ones first
 
 A pool is 64 int64s, each counter on a cache line of its own:
 

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import ctypes
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
-
-import numpy as np
+from weakref import WeakSet
 
 from graphflow.autodiff.tapes import Demand
-from graphflow.codegen.library_values import INDEFINITE, SINGULAR
-from graphflow.errors import DecompositionError, FeedError, HostError, IndexOutOfRangeError, ShapeError
+from graphflow.errors import FeedError, ShapeError
 from graphflow.ir.evaluate import evaluate as reference_values
 from graphflow.ir.graph import Graph
 from graphflow.ir.op import Access
 from graphflow.ir.program import Program, bodies_of, toposort
 from graphflow.ir.tensor import Constraint, Node, Tensor
-from graphflow.runtime import native, timing
+from graphflow.runtime import timing
 from graphflow.runtime.binding import Binding, Context
-from graphflow.runtime.launch import NOWHERE, Call, Launch, LaunchProgram, Slot
+from graphflow.runtime.failures import failure, operands_of
+from graphflow.runtime.launch import NOWHERE, LaunchProgram, Slot
 from graphflow.types import AnySize, Dim, Size, evaluate
 
 REMEMBERED_BINDINGS = 64  # sets of sizes whose launch program and arena are kept; the oldest goes first
@@ -41,6 +39,7 @@ class Executable:
         stages: Callable[[], Any],
         demands: Sequence[Demand] = (),
         bounded: Callable[[], Executable] | None = None,
+        watched: bool = False,
     ) -> None:
         self.demands, self.bounded = demands, bounded  # and what takes the place of this one in a run whose tapes are too long
         self.built = built
@@ -48,6 +47,7 @@ class Executable:
         self.addresses = tuple(addresses)
         self.graph = graph
         self._stages = stages
+        self.watched = watched  # does it look for what makes a NaN?
         self.raised: dict[int, BaseException] = {}  # by what was called back, by the address of the context
         self.feeds = tuple(t for t in built.inputs if t.op.name == "placeholder")
         # Each variable that is updated, with its shape, whose sizes are all known.
@@ -55,6 +55,7 @@ class Executable:
         self.constraints = constraints_of(built)
         self.bindings: dict[tuple[tuple[int, ...], ...], Binding] = {}
         self.lock = threading.Lock()
+        self.followers: WeakSet[Any] = WeakSet()  # what keeps bindings of its own: `renew()` tells it to ask for them again
         timing.register(self)
 
     def _repr_html_(self) -> str:
@@ -209,74 +210,9 @@ class Executable:
                 rule=f"Feed {name} as well: its shape gives the size.",
             ) from None
 
-    def run_error(self, context: Context) -> BaseException:
-        """The exception for a run whose error record is set; clears the record."""
-        row = context.words[4] - 1
-        called = self.launch_program.rows[row]
-        if isinstance(called, Call):
-            return self.host_error(called, row, context)
-        site, index, size, own_step = context.errors[:4]
-        context.errors[0] = context.errors[3] = context.words[4] = 0
-        launch = self.launch_program.rows[row]
-        assert isinstance(launch, Launch)
-        where = self.steps_at(row, context) + ([f"step {own_step - 1}"] if own_step > 0 else [])
-        inside = f", in {' of '.join(where[::-1])}" if where else ""
-        node = self.node(launch.checks[site - 1])
-        if size in (SINGULAR, INDEFINITE):
-            found = "not positive definite" if size == INDEFINITE else "singular"
-            return DecompositionError(
-                f"{'linear algebra' if node is None else f'{node.op.name} ({node.name})'}: matrix {index} is {found}{inside}",
-                operands={} if node is None else operands_of(node),
-                location=None if node is None else node.location,
-                rule="No variable was changed.",
-            )
-        rule = f"Indices run from 0 to {size - 1}." if size else "The axis is empty."
-        rule += " No variable was changed."
-        if node is None:
-            return IndexOutOfRangeError(f"index {index} is outside an axis of size {size}{inside}", rule=rule)
-        return IndexOutOfRangeError(
-            f"{node.op.name} ({node.name}): index {index} is outside axis {node.attrs.get('axis', 0)} of size {size}{inside}",
-            operands=operands_of(node),
-            location=node.location,
-            rule=rule,
-        )
-
-    def host_error(self, call: Call, row: int, context: Context) -> BaseException:
-        """The exception for a run in which an op that was called back raised one, which is its cause."""
-        error = self.raised.pop(native.address_of(context.words))
-        context.words[4] = 0
-        if not isinstance(error, Exception):
-            return error  # an interrupt, or the end of the process
-        where = self.steps_at(row, context)
-        inside = f", in {' of '.join(where[::-1])}" if where else ""
-        node = self.node(call.node)
-        kind = DecompositionError if isinstance(error, np.linalg.LinAlgError) else HostError
-        what = call.op if node is None else f"{call.op} ({node.name})"
-        text = f"{type(error).__name__}: {error}" if kind is HostError else str(error)
-        found = kind(
-            f"{what}{inside}: {text}",
-            operands={} if node is None else operands_of(node),
-            location=None if node is None else node.location,
-            rule="No variable was changed.",
-        )
-        found.__cause__ = error
-        return found
-
-    def steps_at(self, row: int, context: Context) -> list[str]:
-        """The step that each of the loops around a row is in, outer ones first; steps are counted from 0."""
-        found = []
-        for cycle in reversed(self.launch_program.cycles):
-            if cycle.head <= row < cycle.last:
-                number = ctypes.c_int64.from_address(context.slots[cycle.counter]).value
-                node = self.node(cycle.node)
-                found.append(f"step {number}" if node is None else f"step {number} of {node.name}")
-        return found
-
-
-def operands_of(node: Node) -> dict[str, Tensor]:
-    """The operands of a node by their names."""
-    labels = node.op.operands if not node.op.variadic else tuple(f"operand {i}" for i in range(len(node.inputs)))
-    return dict(zip(labels, node.inputs, strict=False))
+    def run_error(self, context: Context, sizes: Mapping[Dim, int]) -> BaseException:
+        """The exception for a run of these sizes that failed; clears its error record."""
+        return failure(self, context, sizes)
 
 
 Places = tuple[tuple[Node, int], ...]  # the branches that something is in: of which node, and the how many'th

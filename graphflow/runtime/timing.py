@@ -232,6 +232,7 @@ class Recorder:
                 with executable.lock:
                     self._kept.append((executable, dict(executable.bindings)))
                     executable.bindings.clear()
+        renew()
 
     def stop(self) -> None:
         """Executables have their bindings back."""
@@ -246,6 +247,7 @@ class Recorder:
                 with executable.lock:
                     executable.bindings.update(bindings)
             self._kept.clear()
+        renew()
         self._calibrate(CALIBRATION)
 
     def _calibrate(self, least: int) -> None:
@@ -270,6 +272,14 @@ def register(executable: Executable) -> None:
     """Let recorders find an executable."""
     with _switching:
         _executables.add(executable)
+
+
+def renew() -> None:
+    """Let all who keep bindings ask for them again."""
+    with _switching:
+        followers = [follower for executable in _executables for follower in executable.followers]
+    for follower in followers:
+        follower.renew()
 
 
 def bind(executable: Executable, shapes: tuple[tuple[int, ...], ...]) -> Binding:

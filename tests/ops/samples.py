@@ -291,6 +291,10 @@ STRUCTURAL: dict[str, list[Sample]] = {
         Sample("outside", (_f(3, 2), _i(-1, 2, 0, 3, 1), _f(5, 2)), {"drop": True}, gradient=True),
         Sample("nothing", (_f(2, 3), np.zeros(0, "int32"), _f(0, 3)), {"drop": False}, gradient=True),
     ],
+    "check_numerics": [
+        Sample("float32", (_f(2, 3),), {"message": "m"}, gradient=True),
+        Sample("rank 0", (_f(),), {"message": ""}, gradient=True),
+    ],
     "check_index": [
         Sample("int32", (_i(0, 3, 1),), {"size": 4, "axis": 1}),
         Sample("uint8", (_i([0], [2], dtype="uint8"),), {"size": 3, "axis": 0}),
@@ -346,7 +350,7 @@ STRUCTURAL: dict[str, list[Sample]] = {
 # Ops that have no value of their own: what they stand for is fed, or is a matter of the session, or is what a body computes.
 WITHOUT_SAMPLES = frozenset(
     ["placeholder", "variable", "run_counter", "assign", "assign_add", "assign_sub", "no_op", "parameter", "loop", "branch"]
-    + ["value", "with_gradient", "host_function"]
+    + ["value", "with_gradient", "host_function", "print", "after", "assert_true", "assert_relation", "stop", "watched"]
 )
 
 

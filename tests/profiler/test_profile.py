@@ -95,3 +95,17 @@ def test_lookups_count_the_rows_they_read():
         session.run(gf.global_variables_initializer())
         _, profile = session.run(found, profile=True)
     assert sum(k.bytes for k in profile.kernels) < 1000
+
+
+def test_functions_and_eager_programs_are_measured():
+    with gf.eager():
+        double = gf.function(lambda x: gf.exp(x) * 2)
+        value = gf.constant(np.ones(1000, np.float32))
+        double(value)
+        double(value)
+        with gf.profile() as found:
+            double(value)
+            double(value)
+        double(value)
+    assert found.runs == 2
+    assert [k.launches for k in found.kernels if k.name.startswith("exp")] == [2]
