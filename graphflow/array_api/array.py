@@ -7,7 +7,7 @@ the derivative by an array is that by the value it has when it is asked for.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import reduce, wraps
+from functools import cache, reduce, wraps
 from typing import Any
 
 import numpy as np
@@ -22,9 +22,9 @@ from graphflow.ir.protocols import ArrayValue
 from graphflow.ir.tensor import Tensor
 from graphflow.ops import math as ops
 from graphflow.ops.array import swapaxes
-from graphflow.ops.indexing import gather, is_basic, positions_of, tensor_scatter_nd_update
+from graphflow.ops.indexing import gather, is_basic, positions_of, set_elements
 from graphflow.ops.logic import cast, where
-from graphflow.ops.movement import broadcast_to, reshape, transpose
+from graphflow.ops.movement import reshape, transpose
 from graphflow.types import DType
 
 Function = Callable[..., Any]
@@ -95,6 +95,8 @@ def binary(op: Function) -> Function:
     """An op of two operands, which are promoted first."""
 
     def call(x1: Any, x2: Any, /) -> Any:
+        if type(x1) is Array and type(x2) is Array and x1.tensor.dtype is x2.tensor.dtype:
+            return op(x1.tensor, x2.tensor)
         return op(*promoted(x1, x2))
 
     return eagerly(call)
@@ -109,21 +111,14 @@ def element(x: EagerTensor, key: Any) -> Tensor:
 
 
 def with_elements(x: EagerTensor, key: Any, given: Any) -> Tensor:
-    """`x` with `given`, which broadcasts, at x[key]; recorded like any op."""
-    places = np.asarray(positions_of(x, key, always=True))
+    """`x` with `given`, which broadcasts and whose dtype is promoted to that of `x`, at x[key]."""
     if isinstance(given, bool | int | float | complex):
         dtypes.with_number(x.dtype, given, adopt=True)
-        update = EagerTensor(np.asarray(given, x.dtype.numpy), x.dtype)
-    else:
-        update = tensor_of(given)
-        if dtypes.promote(x.dtype, update.dtype) != x.dtype:
-            raise DTypeError(f"elements of {x.dtype} given {update.dtype}", operands={"x": x, "value": update})
-        update = cast(update, x.dtype)
-    while update.rank > places.ndim and update.shape[0] == 1:
-        update = reshape(update, update.shape[1:])
-    update = reshape(broadcast_to(update, places.shape), (-1,))
-    flat = tensor_scatter_nd_update(reshape(x, (-1,)), places.reshape(-1, 1), update)
-    return reshape(flat, x.shape)
+        return set_elements(x, key, EagerTensor(np.asarray(given, x.dtype.numpy), x.dtype))
+    update = tensor_of(given)
+    if dtypes.promote(x.dtype, update.dtype) != x.dtype:
+        raise DTypeError(f"elements of {x.dtype} given {update.dtype}", operands={"x": x, "value": update})
+    return set_elements(x, key, cast(update, x.dtype))
 
 
 # --- the class ---------------------------------------------------------------------------------------------------------
@@ -185,7 +180,7 @@ class Array(ArrayValue):
         return namespace(api_version)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **settings: Any) -> Any:
-        own = getattr(namespace(), ufunc.__name__, None) if method == "__call__" and not settings else None
+        own = _of_ufunc(ufunc) if method == "__call__" and not settings else None
         if own is None:
             return wrapped(_tensor_method("__array_ufunc__", self, ufunc, method, *map(_plain, inputs), **settings))
         return own(*map(_plain, inputs))
@@ -222,6 +217,13 @@ def namespace(api_version: str | None = None) -> Any:
     if api_version not in (None, "2021.12", "2022.12", "2023.12", "2024.12"):
         raise ValueError(f"no array API of version {api_version!r}; it is 2024.12")
     return array_api
+
+
+@cache
+def _of_ufunc(ufunc: Any) -> Function | None:
+    """The namespace's function for one of NumPy's, which has the standard's names beside its own."""
+    names = namespace()
+    return next((getattr(names, name) for name in names.__all__ if getattr(np, name, None) is ufunc), None)
 
 
 @eagerly

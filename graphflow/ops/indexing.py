@@ -15,7 +15,7 @@ from graphflow.ir.op import Access, Op, as_tensor_or_none, convert_to_tensor, li
 from graphflow.ir.tensor import Tensor
 from graphflow.ops.declare import check_axis, check_size, composition, op, public, require_equal
 from graphflow.ops.logic import cast, equal, greater_equal, less, logical_and, where, zero_of
-from graphflow.ops.movement import broadcast_to_, iota, pad_, reshape, reshape_, slice_, transpose
+from graphflow.ops.movement import broadcast_to, broadcast_to_, iota, pad_, reshape, reshape_, slice_, transpose
 from graphflow.ops.reductions import reduce_sum
 from graphflow.ops.shapes import never_negative, shape_tuple, sizes_of
 from graphflow.ops.source import size_value
@@ -386,11 +386,23 @@ def positions_of(x: Tensor, key: Any, always: bool = False) -> np.ndarray | None
         raise IndexOutOfRangeError(str(error), operands={"x": x}) from None
 
 
+def set_elements(x: Any, key: Any, update: Any) -> Tensor:
+    """`x` with `update`, which broadcasts, at x[key], where the sizes of `x` and the key are known."""
+    x, update = convert_to_tensor(x), convert_to_tensor(update, None if hasattr(update, "dtype") else x.dtype)
+    places = positions_of(x, key, always=True)
+    if places is None:
+        raise ShapeError("assignment to elements that only a run knows", operands={"x": x}, rule="Use gf.where with a mask.")
+    while update.rank > places.ndim and update.shape[0] == 1:
+        update = reshape(update, update.shape[1:])
+    flat = reshape(broadcast_to(update, places.shape), (-1,))
+    return reshape(tensor_scatter_nd_update(reshape(x, (-1,)), places.reshape(-1, 1), flat), x.shape)
+
+
 def known_index(part: Any) -> Any:
     """An entry of a subscript as NumPy takes it; a tensor that only a run computes stays one."""
     if isinstance(part, slice):
         return slice(*(known_index(bound) for bound in (part.start, part.stop, part.step)))
-    if part is None or part is Ellipsis or isinstance(part, int | np.integer | np.ndarray | list | bool | Size):
+    if part is None or part is Ellipsis or isinstance(part, int | np.integer | np.ndarray | Size):
         return part
     tensor = as_tensor_or_none(part)
     return tensor.numpy() if isinstance(tensor, EagerTensor) else part if tensor is None else tensor

@@ -28,6 +28,7 @@ from graphflow.ir.op import Access, Op, apply, bind_attributes, convert_to_tenso
 from graphflow.ir.tensor import _OPERATORS, Node, Tensor
 from graphflow.ops import source
 from graphflow.ops.declare import op, require_equal
+from graphflow.ops.indexing import set_elements
 from graphflow.types import DType, Shape, TensorType
 
 
@@ -302,6 +303,10 @@ class EagerVariable(Variable):
         with changed_state(recorders=()):
             return self._assigned(self.read_value() - _value_for(assign_sub, self, delta))
 
+    def __setitem__(self, key: Any, value: Any) -> None:
+        with changed_state(recorders=()):
+            self._assigned(_value_for(assign, self, set_elements(self.read_value(), key, value)))
+
     def _assigned(self, value: Tensor) -> Tensor:
         graph = traced_graph()
         if graph is not None:
@@ -368,7 +373,6 @@ for _method in [
     "__complex__",
     "__index__",
     "__contains__",
-    "__setitem__",
     "__format__",
     "__dlpack__",
     "__dlpack_device__",

@@ -187,6 +187,10 @@ def test_variables_are_taken_like_their_values():
     assert v.size == 2 and v.device == "cpu" and 2.0 in v and v.sum() == 3.0
     np.testing.assert_array_equal(gf.constant([1.0, 0.0]) == v, [True, False])
     assert (v == v) is True and (v == gf.Variable([1.0, 2.0])) is False
+    before = v.read_value()
+    v[gf.constant([False, True])] = 7.0
+    v[0] = before[1]
+    assert v.tolist() == [2.0, 7.0] and before.tolist() == [1.0, 2.0]
 
 
 @pytest.mark.parametrize("symbolic", [False, True])
@@ -243,3 +247,6 @@ def test_masks_and_several_indices_are_numpys():
         np.testing.assert_array_equal(found[1], a[[0, 1], [3, 2]])
         with pytest.raises(DTypeError, match=r"gf\.where"):
             x[x > 0.0]
+        row = gf.placeholder(gf.int32, [])
+        with gf.Session() as session:
+            np.testing.assert_array_equal(session.run(x[[row, row - 1]], {x: a, row: 2}), a[[2, 1]])
