@@ -405,7 +405,9 @@ def known_index(part: Any) -> Any:
     if part is None or part is Ellipsis or isinstance(part, int | np.integer | np.ndarray | Size):
         return part
     tensor = as_tensor_or_none(part)
-    return tensor.numpy() if isinstance(tensor, EagerTensor) else part if tensor is None else tensor
+    if tensor is None:
+        return part
+    return tensor.numpy() if _is_known(tensor) else tensor
 
 
 def subscript(x: Tensor, key: list[Any]) -> Subscript:
@@ -471,12 +473,16 @@ def _position(item: Any) -> int | Size | Tensor:
         raise DTypeError(f"indices are {tensor.dtype}", rule="Indices are integers; use gf.cast(x, gf.int64).")
     if tensor.op.name == "size_value":
         return tensor.attrs["size"]
-    return int(tensor.numpy()) if tensor.op.name == "constant" and not tensor.rank else tensor
+    return int(tensor.numpy()) if _is_known(tensor) and not tensor.rank else tensor
+
+
+def _is_known(tensor: Tensor) -> bool:
+    return isinstance(tensor, EagerTensor) or tensor.op.name == "constant"
 
 
 def wrapped(indices: Tensor, size: AnySize) -> Tensor:
     """Known indices counted from the front; what a run computes must be so already."""
-    if not isinstance(indices, EagerTensor) or not (indices.numpy() < 0).any():
+    if not _is_known(indices) or not (indices.numpy() < 0).any():
         return indices
     wide = cast(indices, int64)
     return where(less(wide, 0), wide + _number(size), wide)

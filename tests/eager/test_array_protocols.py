@@ -238,6 +238,8 @@ def test_masks_and_several_indices_are_numpys():
         np.testing.assert_array_equal(t[key], a[np.asarray(key) if isinstance(key, gf.Tensor) else key])
     with pytest.raises(IndexError):
         t[np.array([True, False])]
+    last = gf.constant(1) + 1  # a value, no constant
+    assert t[:last].shape == (2, 4) and t[last, -last].numpy() == a[2, -2]
     with gf.Graph().as_default():
         x = gf.placeholder(gf.float32, [3, 4])
         picked = x[np.array([True, False, True])], x[[0, 1], [3, 2]]
