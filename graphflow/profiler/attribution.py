@@ -11,7 +11,7 @@ from graphflow.ir.op import Access
 from graphflow.ir.program import bodies_of
 from graphflow.ir.tensor import Node
 from graphflow.loop.inline import storage
-from graphflow.loop.ir import Kernel, Role
+from graphflow.loop.ir import Kernel, Role, Step
 from graphflow.runtime.binding import FLOP_NS, OPERATION_NS, Binding
 from graphflow.runtime.launch import Launch
 from graphflow.runtime.timing import Span, TimedBinding
@@ -81,7 +81,10 @@ def kernel_times(binding: TimedBinding) -> list[KernelTime]:
         kernel, launch = rows[number], binding.program.rows[number]
         if not calls:
             continue
-        assert isinstance(kernel, Kernel) and isinstance(launch, Launch)
+        if isinstance(kernel, Step):
+            found.append(host_time(binding, number, kernel.node, calls, thread_ns / 1e9))
+            continue
+        assert isinstance(launch, Launch)
         seconds = thread_ns * elapsed.get(number, 1.0) / 1e9
         count = calls // binding.calls(number)
         if id(kernel.group) in begun:
@@ -104,6 +107,23 @@ def kernel_times(binding: TimedBinding) -> list[KernelTime]:
             )
         )
     return found
+
+
+def host_time(binding: TimedBinding, number: int, node: Node, calls: int, seconds: float) -> KernelTime:
+    """A row that calls Python."""
+    moved = sum(binding.sizes[n] for n in binding.program.rows[number].slots)
+    return KernelTime(
+        program=program_name(binding),
+        number=number,
+        name=f"{node.op.name} in Python",
+        launches=calls,
+        seconds=seconds,
+        thread_seconds=seconds,
+        bytes=moved * calls,
+        operations=None,
+        lines=(str(node.location),),
+        shares=((node, seconds),),
+    )
 
 
 def program_name(binding: TimedBinding) -> str:

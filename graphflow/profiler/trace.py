@@ -33,7 +33,7 @@ def chrome_trace(
             span(f"run {program}", "run", tracks.setdefault(thread, len(tracks) + _COMPILING + 1), began, ended, {})
         for call in binding.spans():
             kernel = by_row[call.row]
-            part = call.units / max(1, binding.evaluate(binding.program.rows[call.row].extent))  # type: ignore[union-attr]
+            part = call.units / binding.units(call.row)
             args: dict[str, Any] = {"row": call.row, "units": call.units, "bytes": round(part * kernel.bytes / kernel.launches)}
             if kernel.operations is not None:
                 args["flops"] = round(part * kernel.operations / kernel.launches)

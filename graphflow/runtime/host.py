@@ -20,7 +20,7 @@ from graphflow.ops.declare import REGISTRY
 from graphflow.runtime.launch import Call
 from graphflow.types import Dim, TensorType, evaluate
 
-_FUNCTION = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 4)
+FUNCTION = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 4)
 # Words of a context, see `runtime.driver`.
 SLOTS, FAILED, NEXT = 0, 4, 10
 _WORDS = ctypes.c_int64 * 16
@@ -40,10 +40,11 @@ class HostCall:
         self.operands, self.results = buffers[: len(call.operands)], buffers[len(call.operands) :]
         self.addresses = ctypes.c_int64 * (max(call.slots) + 1)
         self.raised = raised
-        self.function = _FUNCTION(self._called)
+        self.function = FUNCTION(self.called)
         self.address = ctypes.cast(self.function, ctypes.c_void_p).value or 0
 
-    def _called(self, context: int, _: int, row: int, end: int) -> None:
+    def called(self, context: int, _: int, row: int, end: int) -> None:
+        """Compute the results of row `row` of a table in a context, and say which row is the next."""
         words = _WORDS.from_address(context)
         try:
             self._compute(self.addresses.from_address(words[SLOTS]))

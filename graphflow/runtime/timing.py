@@ -23,7 +23,8 @@ from graphflow.codegen.cache import load
 from graphflow.errors import SessionError
 from graphflow.runtime import native
 from graphflow.runtime.binding import Binding
-from graphflow.runtime.launch import Launch
+from graphflow.runtime.host import FUNCTION, HostCall
+from graphflow.runtime.launch import Call, Launch
 from graphflow.runtime.variables import Store
 
 if TYPE_CHECKING:
@@ -148,6 +149,25 @@ class Span(NamedTuple):
     units: int
 
 
+class TimedCall:
+    """What a row calls that calls Python, and when it did."""
+
+    def __init__(self, host: HostCall) -> None:
+        self.host = host
+        self.times = packed("q")  # thread, began, ended of each call
+        self.function = FUNCTION(self._called)
+        self.address = ctypes.cast(self.function, ctypes.c_void_p).value or 0
+
+    def _called(self, context: int, at: int, row: int, end: int) -> None:
+        began = _now()
+        self.host.called(context, at, row, end)
+        self.times.extend((_thread(), began, _now()))
+
+    def spans(self, row: int) -> list[Span]:
+        words = self.times.tolist()
+        return [Span(row, *what, 1) for what in zip(words[::3], words[1::3], words[2::3], strict=True)]
+
+
 class TimedBinding(Binding):
     """A binding that counts its launches and times them."""
 
@@ -163,10 +183,14 @@ class TimedBinding(Binding):
         self.timings = np.zeros((len(self.program.rows), _ROW), np.int64)
         self.record = np.zeros(_HEAD + MOST_SPANS * _SPAN, np.int64)
         self.record[1] = MOST_SPANS
-        table = packed("q", rows)
+        table, hosts = packed("q", rows), iter(self.hosts)
+        self.host_calls: dict[int, TimedCall] = {}
         for k, row in enumerate(self.program.rows):
+            at = native.ROW * k
+            if isinstance(row, Call):
+                self.host_calls[k] = TimedCall(next(hosts))
+                table[at] = self.host_calls[k].address
             if isinstance(row, Launch):
-                at = native.ROW * k
                 self.timings[k, :4] = rows[at], rows[at + 3], k, self.record.ctypes.data
                 self.timings[k, 8] = self.recorder.brief_ticks if self.calls(k) == 1 else 0  # all chunks of a launch, or none
                 table[at], table[at + 3] = _timed_address(), self.timings[k].ctypes.data
@@ -185,14 +209,20 @@ class TimedBinding(Binding):
         words = self._runs.tolist()
         return list(zip(words[::3], words[1::3], words[2::3], strict=True))
 
+    def units(self, row: int) -> int:
+        """How many units of parallel work a launch has."""
+        return max(1, self.keep[0][native.ROW * row + 4]) if row not in self.host_calls else 1
+
     def calls(self, row: int) -> int:
         """How often a launch calls its kernel: once for each chunk of its units."""
-        _, _, _, _, extent, grain, *_ = self.keep[0][native.ROW * row : native.ROW * (row + 1)]
-        return max(1, -(-extent // grain))
+        return -(-self.units(row) // max(1, self.keep[0][native.ROW * row + 5]))
 
     def launches(self) -> dict[int, tuple[int, float]]:
-        """(calls, ns of all threads in sum) of each row that launches a kernel."""
+        """(calls, ns of all threads in sum) of each row that launches a kernel, or calls Python."""
         found = {}
+        for k, call in self.host_calls.items():
+            spans = call.spans(k)
+            found[k] = len(spans), sum(span.ended - span.began for span in spans)
         for k, row in enumerate(self.program.rows):
             if isinstance(row, Launch):
                 calls, timed, ticks = self.timings[k, 4:7].tolist()
@@ -204,7 +234,8 @@ class TimedBinding(Binding):
         count = min(int(self.record[0]), MOST_SPANS)
         rows = self.record[_HEAD : _HEAD + count * _SPAN].reshape(count, _SPAN).tolist()
         at = self.recorder.at
-        return [Span(row, thread, at(began), at(ended), units) for row, thread, began, ended, units in rows]
+        kept = [Span(row, thread, at(began), at(ended), units) for row, thread, began, ended, units in rows]
+        return [*kept, *(span for row, call in self.host_calls.items() for span in call.spans(row)[:MOST_SPANS])]
 
 
 class Recorder:

@@ -109,3 +109,17 @@ def test_functions_and_eager_programs_are_measured():
         double(value)
     assert found.runs == 2
     assert [k.launches for k in found.kernels if k.name.startswith("exp")] == [2]
+
+
+def test_calls_of_python_are_measured(tmp_path):
+    x = gf.placeholder(gf.float32, [None, 3])
+
+    def step(total, row):
+        return total + gf.py_function(np.sort, [row], gf.float32), total
+
+    last = gf.scan(step, x, gf.zeros([3]))[1]
+    with gf.Session() as session, gf.profile(tmp_path) as found:
+        session.run(last, {x: np.ones((5, 3))})
+    (call,) = [k for k in found.kernels if k.name.endswith("in Python")]
+    assert call.launches == 5 and call.seconds > 0 and call.bytes == 5 * 24 and call.operations is None
+    assert "?" in str(found) and "test_profile.py" in call.lines[0]
