@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache as remembered
 from importlib import import_module
 from pathlib import Path
@@ -32,13 +32,21 @@ def compile_program(program: Program, options: Options | None = None, graph: Gra
     def stages() -> Any:
         return import_module("graphflow.stages").run_stages(program, chosen)  # only now is the compiler itself imported
 
-    @remembered
-    def bounded() -> Executable:
-        return compile_program(import_module("graphflow.stages").bounded(program, chosen), chosen, graph)
+    made: dict[Any, Executable] = {}
+
+    def instead(refused: Mapping[Any, Any] | None) -> Executable:
+        key = None if refused is None else frozenset(refused)
+        if key not in made:
+            if refused is None:
+                changed = import_module("graphflow.stages").bounded(program, chosen)
+            else:
+                changed = import_module("graphflow.passes.refused").refusing(program, refused)
+            made[key] = compile_program(changed, chosen, graph)
+        return made[key]
 
     launches, addresses = _look_up(program, chosen, stages)
     executable = Executable(
-        program, launches, addresses, graph, stages, demands(program), bounded, watched=bool(chosen.nan_check)
+        program, launches, addresses, graph, stages, demands(program), instead, watched=bool(chosen.nan_check)
     )
     if chosen.dump:
         import_module("graphflow.stages").dump(executable, Path(chosen.dump))

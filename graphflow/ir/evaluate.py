@@ -99,14 +99,18 @@ def check_constraints(constraints: Sequence[Constraint], sizes: Mapping[Dim, int
     """ShapeError where sizes violate what a type rule left to the run: `within` means 0 <= a <= b, `divisible` a % b == 0."""
     for constraint in constraints:
         a, b = size_number(constraint.a, sizes), size_number(constraint.b, sizes)
-        holds = {
-            "equal": a == b,
-            "broadcast": a in (b, 1),
-            "divisible": b != 0 and a % b == 0,
-            "within": 0 <= a <= b,
-        }[constraint.kind]
-        if not holds:
+        if not holds(constraint.kind, a, b):
             raise ShapeError(f"{constraint.text}: {a} and {b}")
+
+
+def holds(kind: str, a: int, b: int) -> bool:
+    """Does a constraint of some kind hold for two sizes?"""
+    return {
+        "equal": a == b,
+        "broadcast": a in (b, 1),
+        "divisible": b != 0 and a % b == 0,
+        "within": 0 <= a <= b,
+    }[kind]
 
 
 def apply_reference(

@@ -72,6 +72,21 @@ def _(index, *, size):
     return s.as_index(size)
 
 
+def _refused_reference(*, dtype, shape, text):  # type: ignore[no-untyped-def]
+    raise ShapeError(text)
+
+
+@op(access=Access.MOVEMENT, reference=_refused_reference, fails=True, differentiable=False)
+def refused(*, dtype: DType, shape: tuple[AnySize, ...], text: str) -> TensorType:
+    """What stands in the place of a branch whose sizes do not fit: a run that computes it fails."""
+    return TensorType(shape, dtype)
+
+
+@refused.element
+def _(index, *, dtype, shape, text):
+    return s.Call("cast", (s.Check(s.as_index(0), 0, None, 0),), dtype)  # no index fits
+
+
 def make_placeholder(dtype: Any, shape: Sequence[int | str | AnySize | None] | None = None, name: str | None = None) -> Tensor:
     """A tensor that a run is fed, of `dtype` and `shape`.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 from weakref import WeakSet
@@ -11,6 +11,7 @@ from weakref import WeakSet
 from graphflow.autodiff.tapes import Demand
 from graphflow.errors import FeedError, ShapeError
 from graphflow.ir.evaluate import evaluate as reference_values
+from graphflow.ir.evaluate import holds
 from graphflow.ir.graph import Graph
 from graphflow.ir.op import Access
 from graphflow.ir.program import Program, bodies_of, toposort
@@ -19,7 +20,7 @@ from graphflow.runtime import timing
 from graphflow.runtime.binding import Binding, Context
 from graphflow.runtime.failures import failure, operands_of
 from graphflow.runtime.launch import NOWHERE, LaunchProgram, Slot
-from graphflow.types import AnySize, Dim, Size, evaluate
+from graphflow.types import AnySize, Dim, Size, dims_of, evaluate
 
 REMEMBERED_BINDINGS = 64  # sets of sizes whose launch program and arena are kept; the oldest goes first
 
@@ -38,10 +39,10 @@ class Executable:
         graph: Graph | None,
         stages: Callable[[], Any],
         demands: Sequence[Demand] = (),
-        bounded: Callable[[], Executable] | None = None,
+        instead: Callable[[Mapping[Place, tuple[Node, str]] | None], Executable] | None = None,
         watched: bool = False,
     ) -> None:
-        self.demands, self.bounded = demands, bounded  # and what takes the place of this one in a run whose tapes are too long
+        self.demands, self.instead = demands, instead
         self.built = built
         self.launch_program = launches
         self.addresses = tuple(addresses)
@@ -52,7 +53,7 @@ class Executable:
         self.feeds = tuple(t for t in built.inputs if t.op.name == "placeholder")
         # Each variable that is updated, with its shape, whose sizes are all known.
         self.updated = tuple((v.attrs["handle"], tuple(evaluate(d, {}) for d in v.shape)) for v, _ in built.updates)
-        self.constraints = constraints_of(built)
+        self.constraints = constraints_of(built, frozenset().union(*(dims_of(d) for t in built.inputs for d in t.shape)))
         self.bindings: dict[tuple[tuple[int, ...], ...], Binding] = {}
         self.lock = threading.Lock()
         self.followers: WeakSet[Any] = WeakSet()  # what keeps bindings of its own: `renew()` tells it to ask for them again
@@ -123,18 +124,21 @@ class Executable:
             with self.lock:
                 found = self.bindings.get(shapes)
                 if found is None:
-                    found = self.within_budget(shapes)
+                    found = self.fitting(shapes)
                     while len(self.bindings) >= REMEMBERED_BINDINGS:
                         self.bindings.pop(next(iter(self.bindings)))
                     self.bindings[shapes] = found
         return found
 
-    def within_budget(self, shapes: tuple[tuple[int, ...], ...]) -> Binding:
-        """The binding of a program whose tapes have room."""
-        if self.demands and self.bounded is not None:
+    def fitting(self, shapes: tuple[tuple[int, ...], ...]) -> Binding:
+        """The binding of this program, or of the one that takes its place: for branches that cannot run, for tapes too long."""
+        if self.instead is not None and (self.demands or any(places for *_, places in self.constraints)):
             values = self.solve_dims(shapes)
+            refused = {places[-1]: (node, text) for node, text, places in self.violated(values) if places}
+            if refused:
+                return self.instead(refused).bind(shapes)
             if any(self.size(demand.bytes, values) > demand.budget for demand in self.demands):
-                return self.bounded().bind(shapes)
+                return self.instead(None).bind(shapes)
         return timing.bind(self, shapes)
 
     def solve_dims(self, shapes: Sequence[Sequence[int]]) -> dict[Dim, int]:
@@ -181,20 +185,20 @@ class Executable:
 
     def check_constraints(self, values: Mapping[Dim, int]) -> None:
         """ShapeError where sizes known only now do not fit together."""
+        for node, text, places in self.violated(values):
+            if not places:
+                raise ShapeError(text, operands=operands_of(node), location=node.location)
+
+    def violated(self, values: Mapping[Dim, int]) -> Iterator[tuple[Node, str, Places]]:
+        """Where sizes do not fit: the node, the text of the error, and the branches it is in that a run may take or not."""
         for constraint, node, places in self.constraints:
             a, b = (self.size(s, values) for s in (constraint.a, constraint.b))
-            fits = {
-                "equal": a == b,
-                "broadcast": a == b or a == 1,
-                "divisible": b != 0 and a % b == 0,
-                "within": 0 <= a <= b,
-            }[constraint.kind]
-            if not fits and not any(branch_taken(branch, values) not in (None, k) for branch, k in places):
-                raise ShapeError(
-                    f"{node.op.name} ({node.name}): {constraint.text}: {a} and {b}",
-                    operands=operands_of(node),
-                    location=node.location,
-                )
+            if holds(constraint.kind, a, b):
+                continue
+            taken = [(branch, k, branch_taken(branch, values)) for branch, k in places]
+            if all(which in (None, k) for _, k, which in taken):
+                open_ = tuple([(branch, k) for branch, k, which in taken if which is None])
+                yield node, f"{node.op.name} ({node.name}): {constraint.text}: {a} and {b}", open_
 
     def size(self, size: AnySize, values: Mapping[Dim, int]) -> int:
         """A size as a number; FeedError where a symbol has none."""
@@ -215,18 +219,24 @@ class Executable:
         return failure(self, context, sizes)
 
 
-Places = tuple[tuple[Node, int], ...]  # the branches that something is in: of which node, and the how many'th
+Place = tuple[Node, int]  # a branch: of which node, and the how many'th
+Places = tuple[Place, ...]  # the branches that something is in, outer ones first
 
 
-def constraints_of(program: Program, places: Places = ()) -> tuple[tuple[Constraint, Node, Places], ...]:
-    """What a run must check of the sizes: every relation that the type rules of the captured program noted, and where."""
+def constraints_of(program: Program, known: frozenset[Dim], places: Places = ()) -> tuple[tuple[Constraint, Node, Places], ...]:
+    """What a run must check of the sizes: every relation that the type rules of the captured program noted, and where.
+
+    A gradient asks what the node asks whose gradient it is, as far as symbols are `known`: that node may not be computed.
+    """
     found: dict[object, tuple[Constraint, Node, Places]] = {}
     for node in program.nodes:
         for k, body in enumerate(bodies_of(node)):
-            for inner in constraints_of(body, (*places, (node, k)) if node.op.name == "branch" else places):
+            for inner in constraints_of(body, known, (*places, (node, k)) if node.op.name == "branch" else places):
                 found.setdefault((inner[0].kind, inner[0].a, inner[0].b, inner[2]), inner)
-        for constraint in node.constraints:
-            found.setdefault((constraint.kind, constraint.a, constraint.b, places), (constraint, node, places))
+        for asking in (node,) if node.twin is None else (node, node.twin):
+            for constraint in asking.constraints:
+                if asking is node or dims_of(constraint.a) | dims_of(constraint.b) <= known:
+                    found.setdefault((constraint.kind, constraint.a, constraint.b, places), (constraint, asking, places))
     return tuple(found.values())
 
 

@@ -17,6 +17,7 @@ from graphflow.errors import (
     IndexOutOfRangeError,
     InvalidArgumentError,
     NumericsError,
+    ShapeError,
 )
 from graphflow.ir.location import SourceLocation
 from graphflow.ir.tensor import Node, Tensor
@@ -85,6 +86,8 @@ def failure(executable: Executable, context: Context, sizes: Mapping[Dim, int]) 
             location=None if node is None else node.location,
             rule=UNCHANGED,
         )
+    if node is not None and node.op.name == "refused":
+        return ShapeError(node.attrs["text"] + inside, location=node.location, rule=UNCHANGED)
     rule = f"Indices run from 0 to {size - 1}. {UNCHANGED}" if size else f"The axis is empty. {UNCHANGED}"
     if node is None:
         return IndexOutOfRangeError(f"index {index} is outside an axis of size {size}{inside}", rule=rule)

@@ -120,3 +120,28 @@ def test_no_gradient_passes_steps_that_let_none_through():
         for count, wanted in ((3, 0.0), (0, 1.0)):
             feeds = {a: np.float64(1.0), rows: np.ones(count)}
             assert session.run(g, feeds) == evaluate([g], feeds)[0] == wanted
+
+
+def test_only_the_branch_that_runs_asks_whether_sizes_fit():
+    """Where data decide which one runs: alone, in lanes, in a loop, and for gradients."""
+    x, p = gf.placeholder(gf.float32, [None, None]), gf.placeholder(gf.float32, [])
+
+    def value(q):
+        return gf.cond(q > 0, lambda: gf.reduce_sum(gf.matmul(x, x)), lambda: gf.reduce_sum(x))
+
+    both = gf.stack([p, p])
+    found = [value(p), gf.gradients(value(p), x)[0], gf.vmap(value)(both), gf.foldl(lambda s, q: s + value(q), both, 0.0)]
+    wide, square = np.ones((2, 3), np.float32), np.ones((2, 2), np.float32)
+    with gf.Session() as session:
+        for fetch, one, other in zip(found, (6, np.ones((2, 3)), [6, 6], 12), (8, np.full((2, 2), 4), [8, 8], 16), strict=True):
+            np.testing.assert_array_equal(session.run(fetch, {x: wide, p: -1}), one)
+            np.testing.assert_array_equal(session.run(fetch, {x: square, p: 1}), other)
+            with pytest.raises(ShapeError, match="inner dimensions differ: 3 and 2"):
+                session.run(fetch, {x: wide, p: 1})
+
+
+def test_a_gradient_alone_asks_what_its_function_asks():
+    x = gf.placeholder(gf.float32, [None, None])
+    g = gf.gradients(gf.reduce_sum(gf.matmul(x, x)), x)[0]
+    with gf.Session() as session, pytest.raises(ShapeError, match="inner dimensions differ: 3 and 2"):
+        session.run(g, {x: np.ones((2, 3))})
