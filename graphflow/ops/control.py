@@ -580,7 +580,7 @@ def vmap(fn: Callable[..., Any], in_axes: Any = 0, out_axes: int = 0, name: str 
 
     `in_axes` is an axis, or a tuple with an axis or None for each argument; None means that all lanes get the whole argument.
     Results are stacked along `out_axes`. Loops in `fn` run as often in each lane as that lane needs, and the results are
-    those of the lanes one by one, bit for bit.
+    those of the lanes one by one, up to the rounding of sums and products.
     """
 
     def lanes(*args: Any) -> Any:

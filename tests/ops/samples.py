@@ -350,7 +350,8 @@ STRUCTURAL: dict[str, list[Sample]] = {
 # Ops that have no value of their own: what they stand for is fed, or is a matter of the session, or is what a body computes.
 WITHOUT_SAMPLES = frozenset(
     ["placeholder", "variable", "run_counter", "assign", "assign_add", "assign_sub", "no_op", "parameter", "loop", "branch"]
-    + ["value", "with_gradient", "host_function", "print", "after", "assert_true", "assert_relation", "stop", "watched", "refused"]
+    + ["value", "with_gradient", "host_function", "print", "after", "assert_true", "assert_relation", "stop", "watched"]
+    + ["refused"]
 )
 
 
