@@ -1,19 +1,20 @@
 """What NumPy's own functions do with tensors: those that gf.numpy has are run by it, so that tapes see them and graphs grow.
 
 A ufunc comes with a method: a plain call, or `reduce`, `accumulate` and `outer`, which are functions of their own here. A result
-is written into an `out` that is a NumPy array; from there no gradient flows. What gf.numpy has not is an error, except for
-functions that only look at their operands: NumPy is given the values.
+is written into an `out` that is a NumPy array; from there no gradient flows. What gf.numpy has not NumPy computes from the
+values, where they are known and no tape watches them; else that is an error.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from graphflow.errors import ModeError
 from graphflow.ir.eager import EagerTensor
+from graphflow.ir.graph import state
 from graphflow.ir.op import as_tensor_or_none, convert_to_tensor
 from graphflow.ir.tensor import Tensor
 from graphflow.numpy import arrays, elementwise, fft, linalg, reductions
@@ -40,10 +41,13 @@ _COMPARED = frozenset(["allclose", "array_equal", "isclose"])  # of values: NumP
 
 def apply_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], settings: dict[str, Any]) -> Any:
     """What NumPy's `ufunc` gives for operands of which one is a tensor."""
+    function = _of_ufunc(ufunc, method)
+    if function is None:
+        name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
+        return _of_values(getattr(ufunc, method), name, inputs, settings)
     out = settings.pop("out", (None,))
     dtype = settings.pop("dtype", None)
     mask = settings.pop("where", True) if method == "__call__" else True
-    function = _of_ufunc(ufunc, method)
     if method in ("reduce", "accumulate"):
         settings.setdefault("axis", 0)
     if method != "__call__" and dtype is not None:
@@ -64,30 +68,49 @@ def apply_function(function: Any, args: tuple[Any, ...], settings: Mapping[str, 
         return function(*_values(args), **_values(settings))
     own = _FUNCTIONS.get(function)
     if own is None:
-        if function.__name__ in _SHOWN:
-            return function(*_values(args), **_values(settings))
-        raise ModeError(
-            f"np.{function.__name__} is not known for tensors",
-            rule=f"np.{function.__name__}(np.asarray(x)) takes the value, without a copy; no gradient flows through it.",
-        )
+        return _of_values(function, function.__name__, args, settings)
     given = dict(settings)
     out = given.pop("out", None)
     return _written(own(*args, **given), out, True, function.__name__)
 
 
-def _of_ufunc(ufunc: Any, method: str) -> Callable[..., Any]:
+def _of_values(function: Any, name: str, args: tuple[Any, ...], settings: Mapping[str, Any]) -> Any:
+    """What NumPy makes of the values, where no gradient is lost by that."""
+    tensors = list(_tensors((args, settings)))
+    known = all(isinstance(tensor, EagerTensor) for tensor in tensors)
+    if known and (name in _SHOWN or all(recorder.watched.isdisjoint(tensors) for recorder in state().recorders)):
+        return function(*_values(args), **_values(settings))
+    raise ModeError(
+        f"np.{name} has no gradient and no graph",
+        operands=tensors,
+        rule=f"Take the values, through which no gradient flows: np.{name}(np.asarray(x)), or gf.numpy_function in a graph.",
+    )
+
+
+def _tensors(item: Any) -> Iterator[Tensor]:
+    """All tensors in a nest."""
+    if isinstance(item, tuple | list):
+        for part in item:
+            yield from _tensors(part)
+    elif isinstance(item, Mapping):
+        yield from _tensors(list(item.values()))
+    else:
+        tensor = _tensor(item)
+        if tensor is not None:
+            yield tensor
+
+
+def _tensor(item: Any) -> Tensor | None:
+    return as_tensor_or_none(item) if hasattr(item, "__array_function__") and not isinstance(item, np.ndarray) else None
+
+
+def _of_ufunc(ufunc: Any, method: str) -> Callable[..., Any] | None:
     name = ufunc.__name__
     if method == "outer":
         inner = _of_ufunc(ufunc, "__call__")
-        return lambda x, y: inner(*_opened(x, y))
+        return None if inner is None else lambda x, y: inner(*_opened(x, y))
     table = {"__call__": {name: name}, "reduce": _REDUCED, "accumulate": _ACCUMULATED}.get(method, {})
-    function = NAMES.get(table.get(name, ""))
-    if function is None:
-        what = name if method == "__call__" else f"{name}.{method}"
-        raise ModeError(
-            f"np.{what} is not known for tensors", rule=f"np.{what}(np.asarray(x)) takes the value, without a gradient."
-        )
-    return function
+    return NAMES.get(table.get(name, ""))
 
 
 def _opened(x: Any, y: Any) -> tuple[Tensor, Tensor]:
@@ -116,5 +139,5 @@ def _values(item: Any) -> Any:
         return {key: _values(x) for key, x in item.items()}
     if isinstance(item, DType):
         return item.numpy
-    tensor = as_tensor_or_none(item) if hasattr(item, "__array_function__") and not isinstance(item, np.ndarray) else None
+    tensor = _tensor(item)
     return item if tensor is None else tensor.numpy()
