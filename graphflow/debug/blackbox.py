@@ -62,6 +62,13 @@ def watch_run(run: Callable[[list[Any]], Any], executable: Executable, feeds: li
         raise
 
 
+def watched_run(
+    executable: Executable, run: Callable[[list[Any], VariableStore], list[Any]]
+) -> Callable[[list[Any], VariableStore], list[Any]]:
+    """The function that runs a binding of a watched program, and whose errors tell all that can be found out."""
+    return lambda arrays, store: watch_run(lambda values: run(values, store), executable, arrays, store)
+
+
 def refuse(tensor: Tensor, array: np.ndarray, how: str) -> None:
     """NumericsError where a value that is given has a NaN. Infinities may be meant."""
     if array.dtype.kind not in "fc" and array.dtype.name != "bfloat16":

@@ -281,7 +281,7 @@ class Trace:
 class Run:
     """What runs a trace on arrays of certain shapes: the short way, without tapes."""
 
-    __slots__ = ("__weakref__", "binding", "captured", "count", "dtypes", "locked", "owned", "shapes", "trace")
+    __slots__ = ("__weakref__", "binding", "captured", "count", "dtypes", "locked", "owned", "run", "shapes", "trace")
 
     def __init__(self, trace: Trace, shapes: tuple[tuple[int, ...], ...]) -> None:
         self.trace = trace
@@ -298,7 +298,11 @@ class Run:
 
     def renew(self) -> None:
         """Take the binding that the executable has now."""
-        self.binding: Binding = self.trace.executable.bind(self.shapes)
+        executable = self.trace.executable
+        self.binding: Binding = executable.bind(self.shapes)
+        self.run = self.binding.run
+        if executable.watched:
+            self.run = import_module("graphflow.debug.blackbox").watched_run(executable, self.run)
 
     def __call__(self, arrays: list[Any]) -> Any:
         arrays += self.captured
@@ -309,9 +313,9 @@ class Run:
                         own(variable)
                 if self.trace.draws:
                     STORE.counter = next_draw()
-                found = self.binding.run(arrays, STORE)
+                found = self.run(arrays, STORE)
         else:
-            found = self.binding.run(arrays, STORE)
+            found = self.run(arrays, STORE)
         results = [EagerTensor.of(x, d) for x, d in zip(found, self.dtypes, strict=False)]
         trace = self.trace
         return trace.pack(results) if trace.whole else trace.returned(results)

@@ -315,8 +315,6 @@ class Partitioner:
         for level, index in group.levels(node):
             if group.root is not None and not group.root.op.followed:
                 return f"nothing runs inside the kernel of {group.root.op.name}"
-            if group.root is not None and not self.may_compute_inside(node.output, ()):
-                return "it may fail, which nothing inside a library kernel may"
             failed = self.check_reads(group, level, lambda inliner, index=index: inliner.element(node, index))
             if failed is None:
                 group.index[node.output] = index

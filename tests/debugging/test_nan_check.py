@@ -84,7 +84,24 @@ def test_products_reductions_and_narrow_floats(session):
     assert "exp" in failure(session, gf.exp(half), {half: [1, 60]})
 
 
-def test_a_check_behind_a_product_is_a_kernel_of_its_own(session):
+def test_a_check_behind_a_product(session):
     x = gf.placeholder(gf.float32, [2, 2])
     with pytest.raises(NumericsError, match=r"element \[1, 1\] of matmul is infinite"):
         session.run(gf.check_numerics(gf.matmul(x, x)), {x: [[1, 0], [0, 1e38]]})
+
+
+def test_functions_are_watched_too():
+    @gf.function
+    def f(x):
+        return gf.log(x) * 2
+
+    with gf.eager():
+        value = gf.constant([1.0, 0.0])
+        assert np.isneginf(f(value).numpy()[1])
+        with (
+            gf.debug.nan_check(),
+            pytest.raises(NumericsError, match=r"log \(log\) makes -inf of what is finite: element \[1\]") as error,
+        ):
+            f(value)
+        assert "x = x[1] = 0.0" in str(error.value)
+        assert np.isneginf(f(value).numpy()[1])
