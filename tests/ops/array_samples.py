@@ -62,7 +62,7 @@ def structural(Sample: Callable[..., Any]) -> dict[str, list[Any]]:
             Sample("float32", (np.float32([0, -0.0, np.inf, np.nan, 1]), np.float32([1, 1, 0, 1, -np.inf])), {}),
         ],
         "cumulate": [
-            *(s for axis in (0, 1) for s in both("cumulate", [f(3, 4), c(2, 3)], axis=axis, combine="add")),
+            *(s for axis in (0, 1) for s in both("cumulate", [f(3, 4)], axis=axis, combine="add")),
             *(s for axis in (0, 1) for s in both("cumulate", [f(3, 4), c(2, 3)], axis=axis, combine="multiply")),
             *(Sample(f"zeros {axis}", (_ZEROS,), {"axis": axis, "combine": "multiply"}, gradient=True, second=False) for axis in (0, 1)),
             *(Sample(f"cube {axis}", (f(2, 3, 4),), {"axis": axis, "combine": "add"}, gradient=True) for axis in (0, 1, 2)),
@@ -75,14 +75,12 @@ def structural(Sample: Callable[..., Any]) -> dict[str, list[Any]]:
         "cumulative_extreme": [
             Sample(f"{combine} {x.dtype} {axis}", (x,), {"axis": axis, "combine": combine})
             for combine in ("maximum", "minimum")
-            for x in (f(3, 4), _NAN, i([3, 1], [2, 7]), f(2, 0))
-            for axis in (0, 1)
+            for x, axis in ((f(3, 4), 0), (_NAN, 1), (i([3, 1], [2, 7]), 0), (f(2, 0), 1))
         ],
         "sort": [
             *(
                 Sample(f"{x.dtype}{list(x.shape)} {axis} {down}", (x,), {"axis": axis, "descending": down, "count": x.shape[axis]}, gradient=x.dtype == "float64" and bool(np.isfinite(x).all()))
-                for x in (f(3, 4), f(2, 3, 2), f(5), f(3, 0), _NAN, i([3, 1, 3], [2, 7, 2]), np.uint8([[200, 3, 200]]), f(6).astype("float16"), f(7) > 0)
-                for axis in range(x.ndim)
+                for x, axis in ((f(2, 3, 2), 1), (f(5), 0), (f(3, 0), 0), (_NAN, 1), (i([3, 1, 3], [2, 7, 2]), 0), (np.uint8([[200, 3, 200]]), 1), (f(6).astype("float16"), 0), (f(7) > 0, 0))
                 for down in (False, True)
             ),
             Sample("ties", (_TIES,), {"axis": 1, "descending": True, "count": 4}),
@@ -121,8 +119,8 @@ def structural(Sample: Callable[..., Any]) -> dict[str, list[Any]]:
         "adjugate": both("adjugate", [regular(f(3, 3)), regular(c(2, 2)), regular(f(2, 2, 2))]),
         "slogdet": both("slogdet", [regular(f(3, 3)), f(2, 2, 2), regular(c(2, 2))]) + [Sample("singular", (np.zeros((2, 2)),), {})],
         "qr": [
-            *(s for full in (False, True) for s in both("qr", [regular(f(3, 3)), f(2, 2, 4), regular(c(2, 2)), c(2, 3)], complete=full)),
-            *both("qr", [f(4, 2), f(2, 3, 2), c(3, 2)], complete=False),
+            *both("qr", [regular(f(3, 3)), f(2, 2, 4), c(2, 3)], complete=True),
+            *both("qr", [f(2, 3, 2), c(3, 2)], complete=False),
             Sample("all columns", (f(4, 2),), {"complete": True}),
         ],
         "eigh": [*both("eigh", [f(1, 1)]), Sample("matrix", (positive(f(3, 3)),), {}), Sample("complex", (positive(c(3, 3)),), {})],
@@ -133,10 +131,10 @@ def structural(Sample: Callable[..., Any]) -> dict[str, list[Any]]:
         ],
         "pinv": both("pinv", [f(3, 3), f(4, 2), f(2, 2, 3), c(3, 2)], rtol=None) + [Sample("singular", (_SINGULAR,), {"rtol": 1e-6})],
         "expm": both("expm", [f(3, 3), f(2, 2, 2), c(2, 2), f(2, 2) * 6]) + [Sample("special", (_NAN[:, :2],), {})],
-        "dft": [s for inverse in (False, True) for axes in ((1,), (0, 1)) for s in both("dft", [c(3, 4), c(2, 5)], axes=axes, inverse=inverse)]
+        "dft": [s for inverse, axes in ((False, (1,)), (True, (0, 1))) for s in both("dft", [c(3, 4)], axes=axes, inverse=inverse)]
         + [Sample("1", (c(1, 1),), {"axes": (0,), "inverse": False}, gradient=True)],
         "rdft": [s for axis in (0, 1) for s in both("rdft", [f(3, 4), f(5, 1)], axis=axis)],
-        "irdft": [s for size in (1, 4, 5) for axis in (0, 1) for s in both("irdft", [c(size // 2 + 1, size // 2 + 1)], axis=axis, size=size)],
+        "irdft": [s for size, axis in ((1, 0), (4, 1), (5, 0)) for s in both("irdft", [c(size // 2 + 1, size // 2 + 1)], axis=axis, size=size)],
     }  # fmt: skip
 
 
@@ -166,14 +164,14 @@ def _top(x: Array, k: int) -> tuple[Array, Array]:
 
 def _ffts(function: Callable[..., Any], reference: Callable[..., Any], *arrays: Array, two: bool = False) -> list[Any]:
     """Sizes, axes, factors."""
-    settings: list[dict[str, Any]] = [{}, {"axis": 0}, {"n": 3}, {"n": 7, "axis": 0}, {"norm": "ortho"}, {"norm": "forward"}]
+    settings: list[dict[str, Any]] = [{"n": 3}, {"n": 7, "axis": 0, "norm": "forward"}, {"norm": "ortho"}]
     if two:
-        settings = [{}, {"axes": (1, 0)}, {"s": (3, 5), "axes": (0, 1)}, {"norm": "ortho"}, {"norm": "forward"}]
+        settings = [{}, {"s": (3, 5), "axes": (1, 0), "norm": "ortho"}]
     return [row(function, (x,), lambda x, s=s: reference(x, **s), **s) for x in arrays for s in settings]
 
 
 def _norms() -> list[Any]:
-    orders = [2, 1, 3, 2.5, 0, np.inf, -np.inf, -1]
+    orders = [2, 1, 2.5, 0, np.inf, -np.inf, -1]
     rows = [row(_L.vector_norm, (f(4) + 3,), lambda x, o=o: np.asarray(np.linalg.norm(x, o)), ord=o) for o in orders]
     rows += [
         row(_L.vector_norm, (x,), lambda x, k=k: np.linalg.norm(x, 1.5, 1, k), axis=1, keepdims=k, ord=1.5)
@@ -209,7 +207,7 @@ TABLE: dict[str, list[Any]] = {
     + [row(gf.argsort, (_TIES,), lambda x: np.argsort(-x, -1, kind="stable"), direction="DESCENDING")],
     "top_k": [row(gf.top_k, (x,), lambda x, k=k: _top(x, k), k) for x in (_X, f(5)) for k in (1, 3)] + [row(gf.top_k, (i([3, 1, 3], [2, 2, 2]),), lambda x: _top(x, 2), 2)],
     "searchsorted": _search(),
-    "count_nonzero": [row(gf.count_nonzero, (x,), lambda x, a=a: np.asarray(np.count_nonzero(x, a)), axis=a) for x in (i([0, 1], [2, 0]), _X > 0, _ZEROS, np.zeros((0, 2))) for a in (None, 0, 1)],
+    "count_nonzero": [row(gf.count_nonzero, (x,), lambda x, a=a: np.asarray(np.count_nonzero(x, a)), axis=a) for x, a in ((i([0, 1], [2, 0]), 0), (_X > 0, None), (_ZEROS, 1), (np.zeros((0, 2)), 0))],
     "isin": [row(gf.isin, (i([1, 2], [3, 4]), i(2, 4, 9)), lambda x, v, n=n: np.isin(x, v, invert=n), invert=n) for n in (False, True)] + [row(gf.isin, (_X, np.zeros((0,))), np.isin)],
     "take_along_axis": [
         row(gf.take_along_axis, (_X, i([0, 3], [1, 1], [2, 0])), lambda x, n: np.take_along_axis(x, n, -1)),
@@ -218,7 +216,7 @@ TABLE: dict[str, list[Any]] = {
         row(lambda x: gf.take_along_axis(x, [[-1], [0], [-2]], 1), (_X,), lambda x: np.take_along_axis(x, i([-1], [0], [-2]), 1)),
     ],
     "roll": [row(gf.roll, (_X,), lambda x, s=s, a=a: np.roll(x, s, a), s, a) for s, a in ((1, 0), (-1, 1), (5, -1), (2, None), ((1, 2), (0, 1)), (0, 0))] + [row(gf.roll, (f(0, 2),), lambda x: x, 1, 0)],
-    "diff": [row(gf.diff, (_X,), lambda x, n=n, a=a: np.diff(x, n, a), n=n, axis=a) for n in (0, 1, 2) for a in (0, -1)]
+    "diff": [row(gf.diff, (_X,), lambda x, n=n, a=a: np.diff(x, n, a), n=n, axis=a) for n, a in ((0, 0), (1, -1), (2, 0))]
     + [row(lambda x, p: gf.diff(x, prepend=p, append=p), (_X, f(3, 1)), lambda x, p: np.diff(x, prepend=p, append=p)), row(gf.diff, (_X > 0,), np.diff)],
     "repeat": [row(gf.repeat, (f(2, 3),), lambda x, a=a: np.repeat(x, 2, a), 2, a) for a in (None, 0, 1)]
     + [row(gf.repeat, (f(2, 3),), lambda x: np.repeat(x, [2, 0, 1], 1), [2, 0, 1], 1), row(gf.repeat, (f(2, 3),), lambda x: np.repeat(x, [2, 3], 0), [2, 3], 0),
@@ -236,13 +234,13 @@ TABLE: dict[str, list[Any]] = {
     "broadcast_arrays": [row(lambda *x: gf.broadcast_arrays(*x), (f(2, 1), f(3), f()), lambda *x: tuple(np.broadcast_arrays(*x)))],
     "eye": [("square", (), lambda: gf.eye(3), lambda: np.eye(3, dtype="float32")), ("wide", (), lambda: gf.eye(2, 3, dtype=gf.int32, k=1), lambda: np.eye(2, 3, 1, "int32")),
             ("batch", (), lambda: gf.eye(2, batch_shape=[3], dtype=gf.bool), lambda: np.broadcast_to(np.eye(2, dtype=bool), (3, 2, 2)))],
-    "tril": [row(gf.tril, (x,), lambda x, k=k: np.tril(x, k), k=k) for x in (_X, _CUBE, _X > 0) for k in (-1, 0, 2)],
-    "triu": [row(gf.triu, (x,), lambda x, k=k: np.triu(x, k), k=k) for x in (_X, _CUBE, i([1, 2], [3, 4])) for k in (-1, 0, 2)],
+    "tril": [row(gf.tril, (x,), lambda x, k=k: np.tril(x, k), k=k) for x, k in ((_X, -1), (_CUBE, 0), (_X > 0, 2))],
+    "triu": [row(gf.triu, (x,), lambda x, k=k: np.triu(x, k), k=k) for x, k in ((_X, -1), (_CUBE, 0), (i([1, 2], [3, 4]), 1))],
     "band_part": [row(_L.band_part, (_X,), lambda x, a=a, b=b: np.tril(np.triu(x, -a if a >= 0 else -9), b if b >= 0 else 9), a, b) for a, b in ((0, 0), (1, -1), (-1, 1), (-1, -1))],
-    "diag_part": [row(_L.diag_part, (x,), lambda x, k=k: np.diagonal(x, k, -2, -1), k=k) for x in (_X, _CUBE, f(4, 2), c(2, 2)) for k in (-1, 0, 1, 3)],
+    "diag_part": [row(_L.diag_part, (x,), lambda x, k=k: np.diagonal(x, k, -2, -1), k=k) for x, k in ((_X, -1), (_CUBE, 0), (f(4, 2), 1), (c(2, 2), 0), (_X, 5))],
     "diagonal": [row(_L.diagonal, (_CUBE,), lambda x, a=a: np.diagonal(x, *a), *a) for a in ((0, -2, -1), (1, 0, 2), (-1, 2, 0))],
     "diag": [row(_L.diag, (f(3),), lambda x, k=k: np.diag(x, k), k=k) for k in (-2, 0, 1)] + [row(_L.diag, (f(2, 2),), lambda x: np.stack([np.diag(x[0]), np.diag(x[1])])), row(_L.diag, (f(2) > 0,), np.diag)],
-    "trace": [row(_L.trace, (x,), lambda x, k=k: np.asarray(np.trace(x, k, -2, -1)), offset=k) for x in (_X, _CUBE, c(2, 2)) for k in (0, 1)],
+    "trace": [row(_L.trace, (x,), lambda x, k=k: np.asarray(np.trace(x, k, -2, -1)), offset=k) for x, k in ((_X, 0), (_CUBE, 1), (c(2, 2), 0))],
     "adjoint": [row(_L.adjoint, (x,), h) for x in (_CUBE, c(2, 3))],
     "matrix_transpose": [row(_L.matrix_transpose, (x,), lambda x: np.swapaxes(x, -1, -2)) for x in (_CUBE, c(2, 3))],
     "outer": [row(_L.outer, (f(3), f(2)), np.outer), row(_L.outer, (c(2), c(3)), np.outer)],
@@ -274,14 +272,14 @@ TABLE: dict[str, list[Any]] = {
     "pinv": [row(_L.pinv, (x,), np.linalg.pinv) for x in (_X, f(2, 3, 2), c(3, 2))] + [row(_L.pinv, (single(np.diag([1.0, 1e-3])),), lambda x: single(np.diag([1.0, 0.0])), 0.01)],
     "lstsq": [row(_L.lstsq, (f(4, 2), f(4)), lambda a, b: np.linalg.lstsq(a, b)[0]), row(_L.lstsq, (f(2, 3), f(2, 2)), lambda a, b: np.linalg.lstsq(a, b)[0])],
     "matrix_rank": [row(_L.matrix_rank, (x,), lambda x: np.asarray(np.linalg.matrix_rank(x))) for x in (_X, _SINGULAR, np.zeros((2, 2, 2)), single(f(2, 3)))],
-    "matrix_power": [row(_L.matrix_power, (regular(x),), lambda x, n=n: np.linalg.matrix_power(x, n), n) for x in (f(2, 2), f(2, 3, 3), c(2, 2)) for n in (-2, 0, 1, 3, 5)],
-    "fft": _ffts(_F.fft, np.fft.fft, c(3, 4), f(2, 3)) + [row(_F.fft, (x,), np.fft.fft) for x in (single(c(5)), single(f(4)), i(1, 2, 3))],
+    "matrix_power": [row(_L.matrix_power, (regular(x),), lambda x, n=n: np.linalg.matrix_power(x, n), n) for x, n in ((f(2, 3, 3), -2), (f(2, 2), 0), (c(2, 2), 1), (f(2, 2), 5))],
+    "fft": _ffts(_F.fft, np.fft.fft, c(3, 4)) + [row(_F.fft, (x,), np.fft.fft) for x in (single(c(5)), single(f(4)), i(1, 2, 3))],
     "ifft": _ffts(_F.ifft, np.fft.ifft, c(3, 4)) + [row(_F.ifft, (single(c(5)),), np.fft.ifft)],
     "fftn": _ffts(_F.fftn, np.fft.fftn, c(3, 4), two=True),
     "ifftn": _ffts(_F.ifftn, np.fft.ifftn, c(3, 4), two=True),
     "fft2": [row(_F.fft2, (c(2, 3, 4),), np.fft.fft2)],
     "ifft2": [row(_F.ifft2, (c(2, 3, 4),), np.fft.ifft2)],
-    "rfft": _ffts(_F.rfft, np.fft.rfft, f(3, 4), f(4, 5)) + [row(_F.rfft, (x,), np.fft.rfft) for x in (single(f(4)), i(1, 2, 3))],
+    "rfft": _ffts(_F.rfft, np.fft.rfft, f(4, 5)) + [row(_F.rfft, (x,), np.fft.rfft) for x in (single(f(4)), i(1, 2, 3))],
     "irfft": _ffts(_F.irfft, np.fft.irfft, c(3, 4)) + [row(_F.irfft, (x,), np.fft.irfft) for x in (single(c(5)), f(4))],
     "rfftn": _ffts(_F.rfftn, np.fft.rfftn, f(3, 4), two=True),
     "irfftn": _ffts(_F.irfftn, np.fft.irfftn, c(3, 4), two=True),
