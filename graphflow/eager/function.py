@@ -346,6 +346,10 @@ class Function:
         """The compiled program for these arguments; without any, that of the latest trace."""
         return self._chosen(args, kwargs).executable
 
+    def drawn_as(self) -> Any:
+        """What `gf.viz` draws of it: the program of the latest trace."""
+        return self.executable()
+
     def explain(self, *args: Any, **kwargs: Any) -> str:
         """Every stage of compiling the function for these arguments, as text; without any, of the latest trace."""
         return import_module("graphflow.stages").explain(self.executable(*args, **kwargs))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -100,6 +101,10 @@ class GradientTape:
         self.applications = []
         self._reads = {}
         self._used = False
+
+    def drawn_as(self) -> Any:
+        """What `gf.viz` draws of it: the ops that it has recorded."""
+        return import_module("graphflow.viz.tape").tape_picture(self)
 
     # --- derivatives -------------------------------------------------------------------------------------------------------
 

@@ -38,6 +38,7 @@ class EagerTensor(ArrayValue, Tensor):
     __slots__ = ("_node", "array", "constant", "dtype")
     _node: Node
     __hash__ = object.__hash__
+    _repr_html_ = None  # type: ignore[assignment]  # notebooks show the value, not a graph
     index = 0  # type: ignore[assignment]
 
     def __init__(self, array: np.ndarray, dtype: DType, constant: bool = False) -> None:

@@ -7,6 +7,7 @@ import platform
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from html import escape
 from importlib import import_module
 from pathlib import Path
 from time import perf_counter
@@ -23,7 +24,7 @@ from graphflow.stages import all_groups, row_texts
 from graphflow.viz.loop_text import loop_text
 from graphflow.viz.nodes import Facts
 from graphflow.viz.picture import Picture
-from graphflow.viz.subject import Subject, is_shape, stage_name, subject_of
+from graphflow.viz.subject import Subject, is_shape, resolved, stage_name, subject_of
 from graphflow.viz.vectors import vector_width
 
 if TYPE_CHECKING:
@@ -53,6 +54,11 @@ class Ledger:
         """The page as HTML text."""
         return import_module("graphflow.viz.page").page(self.data)
 
+    def _repr_html_(self) -> str:
+        """What notebooks show: the page in a frame of its own, from which nothing reaches the notebook."""
+        style = "width:100%;height:720px;border:1px solid #8888;border-radius:6px"
+        return f'<iframe sandbox="allow-scripts" style="{style}" srcdoc="{escape(self.page())}"></iframe>'
+
     def to_json(self) -> str:
         """The ledger as JSON."""
         return json.dumps(self.data, ensure_ascii=False, separators=(",", ":"))
@@ -81,9 +87,10 @@ def ledger(
 ) -> Ledger:
     """The ledger of `target` and `feeds`, which are those of `picture`; `Session.ledger` makes it of what a session runs.
 
-    Feeds, or their sizes, make bytes, operations and the memory plan known; a `profile` of runs adds measured times. `vectors`
-    looks at LLVM's code for the width of the vectors in each kernel.
+    Feeds, or their sizes, make bytes, operations and the memory plan known; of a function it is the last call that does. A
+    `profile` of runs adds measured times. `vectors` looks at LLVM's code for the width of the vectors in each kernel.
     """
+    target = resolved(target)
     if isinstance(target, Picture):
         return of_picture(target)
     subject = subject_of(target)
@@ -152,13 +159,15 @@ class _Writer:
     def __init__(self, subject: Subject, feeds: Mapping[Any, Any], profile: Profile | None, vectors: bool) -> None:
         self.subject, self.feeds, self.profile, self.vectors = subject, feeds, profile, vectors
         self.executable: Executable = subject.executable
-        self.sizes = subject.sizes(feeds)
         self.groups = all_groups(self.executable)
         self.binding = self.bound()
+        self.sizes = subject.sizes(feeds) if self.binding is None else self.binding.values
         self.tables = _Tables()
 
     def bound(self) -> Binding | None:
-        """The launch program for the sizes of the feeds, if all are known."""
+        """The launch program for the sizes of the feeds, if all are known; without feeds, for those of the last run."""
+        if not self.feeds and self.executable.bindings:
+            return next(reversed(self.executable.bindings.values()))
         shapes = {t: value if is_shape(value) else _shape(value) for t, value in self.feeds.items()}
         found = [shapes.get(t, t.shape) for t in self.executable.feeds]
         if not all(is_shape(shape) for shape in found):

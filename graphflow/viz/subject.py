@@ -31,7 +31,7 @@ LATER = ("optimized", "groups", "kernels", "launches")  # the stages after the p
 
 @runtime_checkable
 class Drawable(Protocol):
-    """Anything else that can be drawn says what is drawn in its place: fetches, a Graph, a Program or an Executable."""
+    """Anything else that can be drawn says what is drawn in its place: all that `picture` takes. Functions and tapes do."""
 
     def drawn_as(self) -> Any: ...
 
@@ -39,13 +39,21 @@ class Drawable(Protocol):
 def picture(target: Any, stage: str | None = None, feeds: Mapping[Any, Any] | None = None) -> Picture:
     """The picture of `target` at a stage: what all exporters draw.
 
-    `target` is a tensor, a variable, an operation, a nest of them, a Graph, a Program, an Executable, or a
-    Picture, which is itself. `stage` is "built",
+    `target` is a tensor, a variable, an operation, a nest of them, a Graph, a Program, an Executable,
+    a function of `gf.function` (its latest trace), a tape, or a Picture, which is itself. `stage` is "built",
     the name of a pass (after it; "cse.2" after its second round), "optimized", "groups" (with its fusion groups), "kernels" or
     "launches"; by default "groups", and "built" for a Graph or a Program. `feeds` are values of placeholders, or tuples of
     their sizes: they make bytes and operations known where sizes are symbols. Nothing is compiled for it.
     """
+    target = resolved(target)
     return target if isinstance(target, Picture) else subject_of(target).picture(stage, feeds)
+
+
+def resolved(target: Any) -> Any:
+    """What is drawn in the place of `target`; itself, if it does not say."""
+    while isinstance(target, Drawable):
+        target = target.drawn_as()
+    return target
 
 
 def stages_of(target: Any) -> tuple[str, ...]:
@@ -55,14 +63,13 @@ def stages_of(target: Any) -> tuple[str, ...]:
 
 def subject_of(target: Any) -> Subject:
     """What can be drawn of `target`."""
+    target = resolved(target)
     if isinstance(target, Graph):
         return WholeGraph(target)
     if isinstance(target, Executable):
         return Compiled(target)
     if isinstance(target, Program):
         return Closed(target)
-    if isinstance(target, Drawable):
-        return subject_of(target.drawn_as())
     return Fetched(target)
 
 

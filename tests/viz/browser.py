@@ -29,10 +29,12 @@ def open_browser():
 class Page:
     """A ledger that is open in the browser, as somebody who looks at it sees and uses it."""
 
-    def __init__(self, driver, path):
+    def __init__(self, driver, path, frame=False):
         self.driver = driver
         driver.get_log("performance")
         driver.get(path.as_uri())
+        if frame:  # the first one on the page
+            driver.switch_to.frame(0)
         self.wait("return document.body.dataset.ready || document.body.dataset.failed")
         assert self.js("return document.body.dataset.failed || ''") == ""
 

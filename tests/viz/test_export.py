@@ -103,6 +103,29 @@ def test_anything_may_say_what_is_drawn_in_its_place():
     assert {box.name for box in gf.viz.picture(Function(), "built").boxes} >= {"inside", "tanh"}
 
 
+def test_functions_are_drawn_as_their_latest_trace():
+    with gf.eager():
+        function = gf.function(lambda x: gf.tanh(x) * 2.0)
+        function(gf.constant([1.0, 2.0, 3.0]))
+        assert any(box.op == "tanh" for box in gf.viz.picture(function, "built").boxes)
+        found = gf.viz.ledger(function).data
+    assert found["memory"] is not None and all(kernel["bytes"] for kernel in found["kernels"]), "the sizes are those of the call"
+
+
+def test_tapes_are_drawn_as_what_they_recorded():
+    with gf.eager():
+        x = gf.constant([1.0, 2.0])
+        w = gf.Variable([3.0, 4.0], name="w")
+        with gf.GradientTape() as tape:
+            tape.watch(x)
+            y = gf.reduce_sum(gf.tanh(x) * w)
+        drawn = gf.viz.picture(tape)
+        assert gf.viz.to_dot(tape).count("->") == len(drawn.arrows)
+    assert [box.op for box in drawn.boxes] == ["placeholder", "tanh", "variable", "multiply", "reduce_sum"]
+    assert drawn.boxes[2].name == "w" and drawn.boxes[1].bytes == 8 and "test_export.py" in drawn.boxes[1].location
+    assert not y.shape
+
+
 # --- formats --------------------------------------------------------------------------------------------------------------
 
 

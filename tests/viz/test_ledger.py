@@ -235,6 +235,13 @@ def test_a_picture_alone_has_a_page(browser, tmp_path):
     assert "when sizes are known" in page.text("#sheet") and page.complaints() == []
 
 
+def test_a_notebook_shows_the_page_in_a_frame(browser, tmp_path):
+    path = tmp_path / "notebook.html"
+    path.write_text(f"<!doctype html><body>{ledger(*models.scan())._repr_html_()}</body>", encoding="utf-8")
+    page = Page(browser, path, frame=True)
+    assert page.has(".box.scope") and page.complaints() == []
+
+
 def test_a_large_graph_shows_so_much_at_once(browser, tmp_path):
     page, found = opened(browser, tmp_path, partial(models.chain, 50))
     assert len(found.data["stages"][0]["boxes"]) > 500
