@@ -22,7 +22,10 @@ _METHODS = (
     "mean", "min", "nonzero", "prod", "ravel", "repeat", "reshape", "round", "searchsorted", "squeeze", "std", "sum", "swapaxes",
     "take", "trace", "transpose", "var",
 )  # fmt: skip
-set_methods({name: NAMES[name] for name in _METHODS} | {"flatten": NAMES["ravel"]})
+set_methods(
+    {name: NAMES[name] for name in _METHODS}
+    | {"flatten": NAMES["ravel"], "__divmod__": NAMES["divmod"], "__round__": NAMES["round"]}
+)
 set_operators({"ufunc": apply_ufunc, "array_function": apply_function})
 
 __all__ = [*arrays.__all__, *elementwise.__all__, *reductions.__all__, "fft", "linalg"]

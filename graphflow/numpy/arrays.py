@@ -17,7 +17,8 @@ from graphflow.ops.grids import broadcast_arrays, meshgrid
 from graphflow.ops.indexing import gather
 from graphflow.ops.linalg import einsum, matmul
 from graphflow.ops.linalg import tensordot as _tensordot
-from graphflow.ops.logic import cast, identity, where
+from graphflow.ops.logic import cast, identity
+from graphflow.ops.logic import where as _where
 from graphflow.ops.matrices import cross, kron, matrix_transpose, tril, triu, vecdot
 from graphflow.ops.movement import broadcast_to
 from graphflow.ops.movement import reshape as _reshape
@@ -222,6 +223,11 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", constant_values: Any
 
 
 # --- chosen ------------------------------------------------------------------------------------------------------------
+
+
+def where(condition: Any, x: Any = None, y: Any = None) -> Any:
+    """x where the condition holds, else y; with the condition alone, where it holds: `nonzero`."""
+    return nonzero(condition) if x is None and y is None else _where(condition, x, y)
 
 
 def take(a: Any, indices: Any, axis: int | None = None) -> Tensor:

@@ -67,7 +67,7 @@ __all__ = [
     "abs", "absolute", "acos", "acosh", "add", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh",
     "around", "asin", "asinh", "atan", "atan2", "atanh", "bitwise_and", "bitwise_invert", "bitwise_left_shift", "bitwise_not",
     "bitwise_or", "bitwise_right_shift", "bitwise_xor", "cbrt", "ceil", "clip", "conj", "conjugate", "copysign", "cos",
-    "cosh", "deg2rad", "degrees", "divide", "equal", "exp", "exp2", "expm1", "fix", "floor", "floor_divide", "fmod",
+    "cosh", "deg2rad", "degrees", "divide", "divmod", "equal", "exp", "exp2", "expm1", "fix", "floor", "floor_divide", "fmod",
     "greater", "greater_equal", "hypot", "imag", "invert", "isclose", "isfinite", "isinf", "isnan", "left_shift", "less",
     "less_equal", "log", "log1p", "log2", "log10", "logaddexp", "logical_and", "logical_not", "logical_or", "logical_xor",
     "maximum", "minimum", "mod", "multiply", "nan_to_num", "negative", "nextafter", "not_equal", "positive", "pow", "power",
@@ -125,6 +125,11 @@ def fmod(x: Any, y: Any) -> Tensor:
     """Elementwise remainder of x / y with the sign of x."""
     x = convert_to_tensor(x)
     return x - trunc(divide(x, y)) * y if x.dtype.is_floating else x - cast(trunc(divide(x, y)), x.dtype) * y
+
+
+def divmod(x: Any, y: Any) -> tuple[Tensor, Tensor]:
+    """(floor of x / y, x - y * that), elementwise."""
+    return floor_divide(x, y), remainder(x, y)
 
 
 def deg2rad(x: Any) -> Tensor:

@@ -151,6 +151,10 @@ def test_scalars_are_pythons_numbers():
     assert [10, 20, 30][gf.constant(1)] == 20 and t.tolist() == [[1.0, 2.0], [3.0, 4.0]]
     assert len(t) == 2 and [row.shape for row in t] == [(2,), (2,)]
     assert gf.constant(1.5, gf.bfloat16).item() == 1.5
+    assert [float(x) for x in divmod(gf.constant(7.5), 2.0)] == [3.0, 1.5] and float(
+        round(gf.constant(2.567), 1)
+    ) == pytest.approx(2.6)
+    assert sum(t).tolist() == [4.0, 6.0] and max(t[0, 0], t[1, 1]).item() == 4.0
     for call in (lambda: float(t), lambda: len(t[0, 0]), lambda: iter(t[0, 0]), t.item):
         with pytest.raises(ShapeError):
             call()

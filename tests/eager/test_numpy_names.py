@@ -21,6 +21,7 @@ CALLS = {
     "argmin": lambda n, a, b: n.argmin(a),
     "all": lambda n, a, b: n.all(a > -5, axis=0),
     "clip": lambda n, a, b: n.clip(a, -0.5, 0.5),
+    "divmod": lambda n, a, b: n.stack(n.divmod(a, b)),
     "where": lambda n, a, b: n.where(a > b, a, 0.0),
     "concatenate": lambda n, a, b: n.concatenate([a, b], axis=None),
     "hstack": lambda n, a, b: n.hstack([a, b]),
