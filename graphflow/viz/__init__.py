@@ -8,6 +8,7 @@ from graphflow.viz.mermaid import to_mermaid
 from graphflow.viz.picture import Arrow, Band, Box, Picture
 from graphflow.viz.save import save
 from graphflow.viz.subject import Drawable, picture, stages_of
+from graphflow.viz.tensorboard import to_tensorboard
 
 __all__ = [
     "Arrow",
@@ -27,4 +28,5 @@ __all__ = [
     "to_json",
     "to_mermaid",
     "to_networkx",
+    "to_tensorboard",
 ]

@@ -17,6 +17,7 @@ from graphflow.viz.mermaid import mermaid_text
 from graphflow.viz.picture import Picture
 from graphflow.viz.subject import picture, subject_of
 from graphflow.viz.svg import svg_text
+from graphflow.viz.tensorboard import to_tensorboard
 
 GRAPHVIZ_SECONDS = 60  # a layout that takes longer is given up
 
@@ -49,7 +50,7 @@ def save(target: Any, path: str | os.PathLike[str], stage: str | None = None, fe
     elif ending in DRAWN:
         path.write_bytes(_drawn(picture(target, stage, feeds), ending[1:]))
     elif ending == ".tfevents":
-        import_module("graphflow.viz.tensorboard").write_tensorboard(picture(target, stage, feeds), path)
+        to_tensorboard(target, path, stage, feeds)
     elif ending == ".onnx":
         path.write_bytes(import_module("graphflow.viz.onnx").onnx_bytes(subject_of(target).program_at(stage)))
     elif ending == ".html":

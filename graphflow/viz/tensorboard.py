@@ -8,15 +8,38 @@ import time
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from graphflow.errors import OptionError
 from graphflow.viz.nodes import joined
 from graphflow.viz.picture import Box, Picture, unique_keys
+from graphflow.viz.subject import picture
+
+if TYPE_CHECKING:
+    from graphflow.profiler import Profile
 
 DEVICE = "/device:CPU:0"
 _DTYPE = re.compile(r"([a-z]+\d*)\[([^\]]*)\]")
 _COMMA = re.compile(r",\s*(?![^()]*\))")  # between sizes, not inside one
+
+
+def to_tensorboard(
+    target: Any,
+    path: str | os.PathLike[str],
+    stage: str | None = None,
+    feeds: Mapping[Any, Any] | None = None,
+    profile: Profile | None = None,
+) -> Path:
+    """The path of the event file of `target`, which `tensorboard --logdir` of its folder shows; parameters as of `save`.
+
+    A `profile`, which `gf.profile()` made of runs, gives each node its part of the time of its kernel, in the mean of the runs.
+    """
+    drawn = picture(target, stage, feeds)
+    seconds: dict[str, float] = {}
+    for kernel in profile.kernels if profile is not None else ():
+        for node, share in kernel.shares:
+            seconds[node.name] = seconds.get(node.name, 0.0) + share / max(1, profile.runs if profile is not None else 1)
+    return write_tensorboard(drawn, path, {box.key: seconds[box.name] for box in drawn.boxes if box.name in seconds})
 
 
 def write_tensorboard(

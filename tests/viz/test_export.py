@@ -218,6 +218,21 @@ def test_tensorboard_reads_the_event_file(nasty, tmp_path):
     assert len(again.Graph().node) == len(nasty.boxes)
 
 
+@needs("tensorboard")
+def test_tensorboard_has_the_time_of_each_node(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    x = gf.placeholder(gf.float32, [None], name="x")
+    y = gf.exp(gf.sin(x, name="sin"), name="exp")
+    with gf.Session() as session, gf.profile() as measured:
+        session.run(y, {x: [1.0] * 100_000})
+    path = gf.viz.to_tensorboard(y, tmp_path / "events.tfevents", "groups", {x: (100_000,)}, measured)
+    loaded = EventAccumulator(str(path))
+    loaded.Reload()
+    stats = {s.node_name: s.all_end_rel_micros for s in loaded.RunMetadata("run").step_stats.dev_stats[0].node_stats}
+    assert stats["sin"] > 0 and stats["exp"] > 0 and stats["x"] == 0
+
+
 @needs("onnx")
 @pytest.mark.parametrize("model", MODELS, ids=lambda m: m.__name__)
 def test_onnx_checks_the_model(model, tmp_path):
