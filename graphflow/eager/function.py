@@ -9,10 +9,11 @@ from __future__ import annotations
 import functools
 import inspect
 import threading
+import warnings
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -39,13 +40,50 @@ from graphflow.ir.eager import EagerTensor
 from graphflow.ir.graph import Graph, get_default_graph, state
 from graphflow.ir.op import CONSTANT
 from graphflow.ir.tensor import Tensor
+from graphflow.options import Options
 from graphflow.options import current as current_options
 from graphflow.types import as_dtype
 
 REMEMBERED_CALLS = 256  # kinds of calls that find their program at once; beyond, all are forgotten
+MANY_TRACES = (20, 100, 1000)  # after so many traces of one function there is a warning
 DEEPEST = 100  # calls of a function in its own trace
 
 Key = tuple[Part, ...]
+
+
+class Remembered(NamedTuple):
+    """What runs calls of one kind: a program, and where it finds its arrays among those of the call, if in another order."""
+
+    run: Run
+    order: list[int] | None
+    options: Options  # kept, so that no other options get their identity
+
+
+def note(values: Iterable[Any], key: list[Any], arrays: list[np.ndarray]) -> bool:
+    """Add what kind of values they are to `key`, and their arrays to `arrays`; False where that takes a closer look."""
+    for value in values:
+        kind = type(value)
+        if kind is EagerTensor:
+            value = value.array
+        elif kind is int or kind is bool or kind is str or value is None:
+            key.append((kind, value))
+            continue
+        elif kind is dict:
+            key.append((dict, *value))
+            if not note(value.values(), key, arrays):
+                return False
+            continue
+        elif kind is tuple or kind is list:
+            key.append((kind, len(value)))
+            if not note(value, key, arrays):
+                return False
+            continue
+        elif kind is not np.ndarray:
+            return False
+        arrays.append(value)
+        key.append(value.dtype)
+        key.append(value.shape)
+    return True
 
 
 class Function:
@@ -72,7 +110,7 @@ class Function:
         self._history: list[Trace] = []
         self._pinned: dict[Key, frozenset[Place]] = {}  # sizes that Python used as numbers
         self._lines: dict[Any, str] = {}  # where variables were made
-        self._calls: dict[Any, Run] = {}  # what runs calls without keywords and nests
+        self._calls: dict[Any, Remembered] = {}  # by what kinds of values are given
         self._bound: dict[int, Function] = {}  # by the identity of the object
         self._depth = threading.local()
         functools.update_wrapper(self, python_function)
@@ -81,29 +119,19 @@ class Function:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         now = state()
-        if not now.eager or now.recorders or now.body is not None or kwargs:
+        if not now.eager or now.recorders or now.body is not None:
             return self._call(args, kwargs)
-        key: list[Any] = [current_options()]
-        arrays = []
-        for value in args:
-            kind = type(value)
-            if kind is EagerTensor:
-                array = value.array
-            elif kind is np.ndarray:
-                array = value
-            elif kind is int or kind is bool or kind is str or value is None:
-                key.append((kind, value))
-                continue
-            else:
-                return self._call(args, kwargs)
-            arrays.append(array)
-            key.append(array.dtype)
-            key.append(array.shape)
+        key: list[Any] = [id(current_options()), *kwargs]
+        arrays: list[np.ndarray] = []
+        if not (note(args, key, arrays) and (not kwargs or note((*kwargs.values(),), key, arrays))):
+            return self._call(args, kwargs)
         whole = tuple(key)
-        run = self._calls.get(whole)
-        if run is None or (run.trace.draws and run.trace.graph.seed != get_default_graph().seed):
+        found = self._calls.get(whole)
+        if found is None or (found.run.trace.draws and found.run.trace.graph.seed != get_default_graph().seed):
             return self._call(args, kwargs, whole)
-        return run(arrays)
+        if found.order is not None:
+            arrays = [arrays[k] for k in found.order]
+        return found.run(arrays)
 
     def _call(self, args: Any, kwargs: Any, key: Any = None) -> Any:
         arguments = self._arguments(args, kwargs)
@@ -114,11 +142,29 @@ class Function:
         trace = self._trace(arguments, parts, leaves)
         if state().recorders:
             return trace.run_recorded(tensors)
-        if key is not None:
-            if len(self._calls) >= REMEMBERED_CALLS:
-                self._calls.clear()
-            self._calls[key] = trace.bound(tuple([t.array.shape for t in tensors]))
+        if key is not None and self.input_signature is None:
+            self._remember(key, trace, args, kwargs, arguments, tensors)
         return trace.run(tensors)
+
+    def _remember(self, key: Any, trace: Trace, args: Any, kwargs: Any, arguments: Any, tensors: Sequence[EagerTensor]) -> None:
+        """Let a call like this one find its program at once, if its arguments are all that the trace is given."""
+        names = [*list(arguments)[: len(args)], *kwargs]
+        kinds = {p.kind for p in self._parameters.parameters.values()}
+        if kwargs and not kinds <= {inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY}:
+            return
+        places: dict[str, list[int]] = {}
+        count = 0
+        for name, value in arguments.items():
+            inner = outline({name: value})[1]
+            places[name] = list(range(count, count + len(inner)))
+            count += len(inner)
+        given = [k for name in dict.fromkeys(names) for k in places[name]]
+        if sorted(given) != list(range(count)):
+            return  # a default value is a tensor
+        order = None if given == sorted(given) else [given.index(k) for k in range(count)]
+        if len(self._calls) >= REMEMBERED_CALLS:
+            self._calls.clear()
+        self._calls[key] = Remembered(trace.bound(tuple([t.array.shape for t in tensors])), order, current_options())
 
     def _arguments(self, args: Any, kwargs: Any) -> dict[str, Any]:
         """The arguments by parameter, defaults filled in, in the dtypes of the input signature."""
@@ -208,6 +254,13 @@ class Function:
             self._note_variables(trace)
             self._traces.setdefault(parts, []).append(trace)
             self._history.append(trace)
+            if len(self._history) in MANY_TRACES:
+                warnings.warn(
+                    f"{self.name} has been traced {len(self._history)} times; this time because {reason}. Give numbers that "
+                    "change as tensors; explain_traces() lists the reasons.",
+                    RuntimeWarning,
+                    stacklevel=5,
+                )
             return trace
 
     def _terms(self, parts: Key, leaves: Sequence[tuple[str, Any]], shapes: Any) -> tuple[Terms, str]:

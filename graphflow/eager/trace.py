@@ -35,8 +35,10 @@ from graphflow.types import TensorType, symbol
 class FunctionGraph(TracedGraph):
     """The graph of one trace: its arguments, the variables it reads and writes, and what it does besides."""
 
-    def __init__(self) -> None:
+    def __init__(self, function: str, seed: int) -> None:
         super().__init__()
+        self.function = function
+        self.seed = seed
         self.first: dict[EagerVariable, Tensor] = {}  # the value of each variable before a run
         self.last: dict[EagerVariable, Tensor] = {}  # and after it, of those that are assigned
         self.values: dict[EagerTensor, EagerTensor] = {}  # what stands for a constant made outside, as tapes may watch it
@@ -134,8 +136,7 @@ class Trace:
         self.terms = terms
         self.reason = reason
         self.options = current_options()
-        self.graph = FunctionGraph()
-        self.graph.seed = get_default_graph().seed
+        self.graph = FunctionGraph(name, get_default_graph().seed)
         self.symbols: dict[Symbol, Any] = {}
 
     # --- tracing --------------------------------------------------------------------------------------------------------------
@@ -232,7 +233,7 @@ class Trace:
             results = call(self.callee, operands)
             for variable, value in zip(self.updated, results[len(results) - len(self.updated) :], strict=True):
                 variable.tensor = value
-        return self.returned(results)
+        return self.returned(results[: len(self.outputs)])
 
     def returned(self, results: Sequence[Any]) -> Any:
         """What the function returned, with the results of a run in it."""

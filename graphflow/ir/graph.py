@@ -186,6 +186,7 @@ class TracedGraph(Graph):
     """The graph of a function that is being traced: it reads eager tensors, and variables as they will be when it runs."""
 
     takes_values = True
+    function = "the function"  # its name
 
     def read(self, variable: Any) -> Tensor:
         """The value that an eager variable will have at this point of a run."""

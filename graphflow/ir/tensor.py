@@ -17,6 +17,7 @@ import numpy as np
 
 from graphflow.errors import ModeError, UnknownSizeError
 from graphflow.ir.location import SourceLocation
+from graphflow.ir.steering import refusal
 from graphflow.types import AnySize, DType, Shape, TensorType, dims_of
 
 if TYPE_CHECKING:
@@ -201,10 +202,13 @@ class Tensor:
     def numpy(self) -> np.ndarray:
         """The value of a constant; ModeError for a tensor that only a run can compute."""
         if self.op.name != "constant":
+            function = getattr(self.graph, "function", None)
+            when = f"while {function} is traced" if function else "before a run"
+            rule = "Return it, or give it to gf.py_function." if function else "Fetch it with Session.run."
             raise ModeError(
-                f"{self.name} is symbolic and has no value before a run",
+                f"{self.name} is symbolic and has no value {when}",
                 operands={"tensor": self},
-                rule="Fetch it with Session.run. Only constants have a value at once.",
+                rule=f"{rule} Only constants have a value at once.",
             )
         return self.attrs["value"].array
 
@@ -241,12 +245,9 @@ class Tensor:
     def __bool__(self) -> bool:
         if self.op.name == "constant":
             return bool(self.numpy())
-        raise ModeError(
-            f"the truth of {self.name} is not known before a run",
-            operands={"tensor": self},
-            rule="A symbolic tensor cannot steer Python's `if`, `while`, `and`, `or`; use gf.where or gf.cond, gf.while_loop, "
-            "gf.logical_and, gf.logical_or.",
-        )
+        headline, remedy = refusal(self)
+        rule = f"A symbolic tensor cannot steer Python's `if`, `while`, `and`, `or`. {remedy}"
+        raise ModeError(headline, operands={"tensor": self}, rule=rule)
 
     def __iter__(self) -> Iterator[Tensor]:
         rule = "Iteration needs a first axis of known size; index or slice the tensor, or use gf.scan or gf.map_fn."

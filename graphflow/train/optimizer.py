@@ -6,11 +6,12 @@ An update reads the values before the run, as everything in a run does; all upda
 from __future__ import annotations
 
 import numbers
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from graphflow.autodiff import gradients
+from graphflow.eager.tape import GradientTape
 from graphflow.errors import DTypeError, GradientError, OptionError, ShapeError
 from graphflow.ir.graph import Graph, changed_state, get_default_graph
 from graphflow.ir.op import convert_to_tensor
@@ -39,8 +40,8 @@ class Optimizer:
     ) -> Operation | None:
         """The operation that changes the variables so that `loss` falls: `compute_gradients`, then `apply_gradients`.
 
-        `var_list` are the variables to change, by default the trainable ones that `loss` depends on. `global_step` is
-        counted up by one with every run.
+        In eager mode, and in a `gf.function`, `loss` is a function without parameters. `var_list` are the variables to change,
+        by default the trainable ones that `loss` depends on. `global_step` is counted up by one with every run.
         """
         return self.apply_gradients(self.compute_gradients(loss, var_list), global_step, name)
 
@@ -50,8 +51,11 @@ class Optimizer:
         """A pair (gradient, variable) for each variable; the place to change gradients before `apply_gradients`.
 
         A variable named in `var_list` that `loss` does not depend on is a GradientError. Without `var_list` all trainable
-        variables are taken, and the gradient of one that `loss` does not depend on is None.
+        variables are taken, and the gradient of one that `loss` does not depend on is None. Of a `loss` that is a function
+        without parameters, the trainable variables are those it reads.
         """
+        if callable(loss) and not isinstance(loss, Variable):
+            return self._along_tape(loss, var_list, grad_loss)
         loss = convert_to_tensor(loss)
         if not loss.dtype.is_differentiable:
             raise GradientError(
@@ -73,6 +77,20 @@ class Optimizer:
                 "integer or argmax on the way?",
             )
         return list(zip(found, variables, strict=True))
+
+    def _along_tape(
+        self, loss: Callable[[], Any], var_list: Variable | Sequence[Variable] | None, grad_loss: Any
+    ) -> list[GradientAndVariable]:
+        """The gradients of what a function returns."""
+        with GradientTape() as tape:
+            if var_list is not None:
+                tape.watch(var_list)
+            value = loss()
+        variables = list(tape.watched_variables()) if var_list is None else _variables(var_list, get_default_graph(), self.name)
+        if not variables:
+            raise GradientError(f"{self.name}: the loss reads no trainable variable", operands={"loss": value})
+        unconnected = "none" if var_list is None else "raise"
+        return list(zip(tape.gradient(value, variables, grad_loss, unconnected), variables, strict=True))
 
     def apply_gradients(
         self,

@@ -88,6 +88,13 @@ def test_reasons_of_traces():
     assert one(True) == 2 and one(1) == 2 and one(1.0) == 2.0 and len(one.traces) == 5  # True, 1 and 1.0 are not one
 
 
+def test_many_traces_are_warned_of():
+    f = gf.function(lambda n: n)
+    with pytest.warns(RuntimeWarning, match="f? ?.*20 times; this time because argument `n` was the Python int 18, then .* 19"):
+        for n in range(20):
+            f(n)
+
+
 def test_without_reduce_retracing_every_size_counts():
     f = gf.function(lambda x: x + 1, reduce_retracing=False)
     f(ones(2, 3)), f(ones(3, 3)), f(ones(2, 3))
@@ -115,6 +122,20 @@ def test_nested_arguments_and_results():
     assert list(found["total"].numpy()) == [5, 5] and found["n"] is None
     assert list(found["state"].position.numpy()) == [6, 6] and found["state"].step == 2
     assert f.traces[0].paths == ("pair.a", "pair.b['x']", "more[0]", "more[1]", "state.position", "named['z'][0]")
+
+
+def test_calls_that_are_alike_run_at_once_whatever_their_form():
+    one = gf.constant(1.0)
+    f = gf.function(lambda a, b, c=one, **more: (a["x"] - 2 * b) * c + sum(more.values()))
+    g = gf.function(lambda a, b=2, *, c: a * b - c)
+    for _ in range(3):
+        assert float(f({"x": gf.constant(5.0)}, gf.constant(1.0)).numpy()) == 3
+        assert float(f(b=gf.constant(1.0), a={"x": gf.constant(5.0)}).numpy()) == 3
+        assert float(f({"x": gf.constant(5.0)}, d=gf.constant(4.0), b=gf.constant(1.0)).numpy()) == 7
+        assert float(g(c=gf.constant(1.0), a=gf.constant(3.0)).numpy()) == 5
+        assert float(g(c=gf.constant(1.0), b=gf.constant(4.0), a=gf.constant(3.0)).numpy()) == 11
+        assert float(g(gf.constant(3.0), c=gf.constant(1.0), b=4).numpy()) == 11
+    assert len(f.traces) == 2 and len(g.traces) == 3 and len(g._calls) == 3
 
 
 def test_input_signature():
@@ -411,10 +432,54 @@ def test_updates_under_a_tape():
     @gf.function
     def f(x):
         v.assign_add(1.0)
-        return x * v
+        gf.py_function(lambda a: a, [x], gf.float32)
+        return x * v, x
 
     x = gf.constant(2.0) * 1
     with gf.GradientTape() as tape:
         tape.watch(x)
-        y = f(x)
+        y, _ = f(x)
     assert float(y.numpy()) == 8 and float(v.numpy()) == 4 and float(tape.gradient(y, x).numpy()) == 4
+
+
+def test_minimize_a_function():
+    w = gf.Variable([3.0, -2.0])
+    optimizer = gf.train.GradientDescentOptimizer(0.1)
+    optimizer.minimize(lambda: gf.reduce_sum(w * w), [w])
+    gf.function(lambda: optimizer.minimize(lambda: gf.reduce_sum(w * w)))()
+    np.testing.assert_allclose(w.numpy(), np.array([3, -2]) * 0.64, rtol=1e-6)
+
+
+# --- refusals ---------------------------------------------------------------------------------------------------------------
+
+
+def refused_if(x):
+    if x > 0:
+        return x
+    return -x
+
+
+def refused_while(x):
+    while gf.reduce_sum(x) < 3:
+        x = x + 1
+    return x
+
+
+REFUSED = {
+    "gf.cond(x > 0, lambda: ..., lambda: ...)": refused_if,
+    "gf.while_loop(lambda *state: gf.reduce_sum(x) < 3, lambda *state: next_state, state)": refused_while,
+    "gf.logical_and(x > 0, x < 1)": lambda x: x > 0 and x < 1,
+    "gf.logical_and(0 < x, x < 1)": lambda x: 0 < x < 1,
+    "gf.logical_not(x > 0)": lambda x: not x > 0,
+    "gf.cond(x < 0, ": lambda x: x if x < 0 else 0,
+}
+
+
+@pytest.mark.parametrize("form", REFUSED)
+def test_python_control_flow_over_values_says_what_to_write(form):
+    function = REFUSED[form]
+    line = function.__code__.co_firstlineno + (function.__name__ != "<lambda>")
+    with pytest.raises(ModeError) as error:
+        gf.function(function)(gf.constant(1.0))
+    text = str(error.value)
+    assert form in text and f"test_function.py:{line}: " in text and f"while {function.__name__} is traced" in text
