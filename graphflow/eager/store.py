@@ -8,11 +8,10 @@ has one that nobody else refers to.
 from __future__ import annotations
 
 import sys
-import threading
 
 import numpy as np
 
-from graphflow.ops.state import EagerVariable
+from graphflow.ops.state import VALUES, EagerVariable
 from graphflow.runtime.binding import _REFERENCES, aligned_copy
 from graphflow.runtime.native import address
 
@@ -21,7 +20,7 @@ class EagerStore:
     """What a `VariableStore` is to a session: here the variables own their values."""
 
     def __init__(self) -> None:
-        self.lock = threading.RLock()  # of runs that read or write variables
+        self.lock = VALUES
         self.counter = 0  # of random numbers, for the run that holds the lock
 
     def value(self, variable: EagerVariable) -> np.ndarray:

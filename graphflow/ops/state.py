@@ -6,6 +6,7 @@ the order in which they were built; a read that comes after an update (through `
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -214,6 +215,9 @@ class Variable:
         return True if self is other else NotImplemented
 
 
+VALUES = threading.RLock()  # held while a compiled function reads and writes the values of eager variables
+
+
 class EagerVariable(Variable):
     """A variable of eager mode: it owns its value, and an assignment changes it at once."""
 
@@ -244,13 +248,16 @@ class EagerVariable(Variable):
     @property
     def tensor(self) -> EagerTensor:
         """The value now, as a tensor of its own, from which no gradient flows back to how it was computed."""
-        if self.lent is None:
-            self.lent = EagerTensor(self.array, self.dtype)
-        return self.lent
+        found = self.lent
+        if found is None:
+            with VALUES:  # no run may be writing over the array
+                found = self.lent = EagerTensor(self.array, self.dtype)
+        return found
 
     @tensor.setter
     def tensor(self, value: EagerTensor) -> None:
-        self.keep(value.array, own=False)
+        with VALUES:
+            self.keep(value.array, own=False)
 
     def keep(self, array: np.ndarray, own: bool) -> None:
         """Give the variable its next value; `own` says that nobody else has the array."""

@@ -391,6 +391,39 @@ def test_higher_derivatives_and_forward_mode():
     np.testing.assert_allclose(acc.jvp(y).numpy(), [1, 2] * (np.cos(a) * a**2 + 2 * a * np.sin(a)))
 
 
+def scanned(x, a):
+    ys, last = gf.scan(lambda s, r: (gf.tanh(s * a + r), s), x, gf.zeros([3], gf.float64))
+    return gf.reduce_sum(ys * ys) + gf.reduce_sum(last)
+
+
+def looped(x, a):
+    return gf.reduce_sum(gf.while_loop(lambda k, v: k < 3, lambda k, v: (k + 1, gf.sin(v) * a), (gf.constant(0), x))[1])
+
+
+def branched(x, a):
+    return gf.reduce_sum(gf.cond(gf.reduce_sum(x) > 0, lambda: x * a, lambda: x - a * a))
+
+
+@pytest.mark.parametrize("plain", [scanned, looped, branched])
+def test_tapes_go_through_control_flow_in_a_call(plain, rng):
+    compiled = gf.function(plain)
+    for n in (4, 7):
+        x, a = (gf.constant(rng.normal(size=shape)) * 1.0 for shape in ((n, 3), (3,)))
+        found = []
+        for f in (plain, compiled):
+            with gf.GradientTape() as second:
+                second.watch([x, a])
+                with gf.GradientTape() as first:
+                    first.watch([x, a])
+                    y = f(x, a)
+                gx, ga = first.gradient(y, [x, a])
+                z = gf.reduce_sum(gx**2) + gf.reduce_sum(gf.sin(ga))
+            found.append([y, gx, ga, *second.gradient(z, [x, a], unconnected_gradients="zero")])
+        for one, other in zip(*found, strict=True):
+            np.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-9, atol=1e-12)
+    assert len(compiled.traces) == 1
+
+
 def test_a_gradient_sees_the_random_numbers_of_its_call():
     @gf.function
     def f(x):
