@@ -8,6 +8,8 @@ has one that nobody else refers to.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from contextlib import nullcontext
 
 import numpy as np
 
@@ -46,6 +48,31 @@ class EagerStore:
 
 
 STORE = EagerStore()
+
+
+class Snapshot:
+    """The values of variables for a run that only reads them: it holds no lock, and whoever writes meanwhile writes elsewhere."""
+
+    lock = nullcontext()
+    counter = 0
+
+    def __init__(self, variables: Sequence[EagerVariable]) -> None:
+        with STORE.lock:
+            self.given = [v.tensor for v in variables]  # as long as it is held, nothing is written over its value
+            self.addresses = {v: STORE.address(v) for v in variables}
+            self.arrays = [v.array for v in variables]
+
+    def value(self, variable: EagerVariable) -> np.ndarray:
+        """The value of a variable."""
+        return self.arrays[list(self.addresses).index(variable)]
+
+    def address(self, variable: EagerVariable) -> int:
+        """Where the elements of a variable's value start."""
+        return self.addresses[variable]
+
+    def assign(self, variable: EagerVariable, array: np.ndarray) -> np.ndarray | None:
+        """Nothing is assigned."""
+        raise AssertionError(f"{variable!r} is assigned in a run that reads")
 
 
 def own(variable: EagerVariable) -> None:

@@ -13,7 +13,7 @@ from graphflow.capture import capture, control_order
 from graphflow.compiler import compile_program
 from graphflow.eager.call import Callee, call, watched_among
 from graphflow.eager.signature import Part, Symbol, Terms, is_tensor_like, map_leaves, sizes_text
-from graphflow.eager.store import STORE, own
+from graphflow.eager.store import STORE, Snapshot, own
 from graphflow.errors import ModeError
 from graphflow.ir.eager import EagerTensor
 from graphflow.ir.evaluate import evaluate
@@ -282,7 +282,7 @@ class Trace:
 class Run:
     """What runs a trace on arrays of certain shapes: the short way, without tapes."""
 
-    __slots__ = ("__weakref__", "binding", "captured", "count", "dtypes", "locked", "owned", "run", "shapes", "trace")
+    __slots__ = ("__weakref__", "binding", "captured", "count", "dtypes", "locked", "owned", "reads", "run", "shapes", "trace")
 
     def __init__(self, trace: Trace, shapes: tuple[tuple[int, ...], ...]) -> None:
         self.trace = trace
@@ -295,7 +295,8 @@ class Run:
         program = binding.program
         places = zip(trace.executable.updated, program.updates, strict=True)
         self.owned = [handle for (handle, _), place in places if place.kind == "in place"]
-        self.locked = bool(trace.draws or self.owned)
+        self.locked = bool(trace.draws or trace.updated)
+        self.reads = trace.variables
 
     def renew(self) -> None:
         """Take the binding that the executable has now."""
@@ -316,7 +317,7 @@ class Run:
                     STORE.counter = next_draw()
                 found = self.run(arrays, STORE)
         else:
-            found = self.run(arrays, STORE)
+            found = self.run(arrays, Snapshot(self.reads) if self.reads else STORE)
         results = [EagerTensor.of(x, d) for x, d in zip(found, self.dtypes, strict=False)]
         trace = self.trace
         return trace.pack(results) if trace.whole else trace.returned(results)

@@ -248,11 +248,10 @@ class EagerVariable(Variable):
     @property
     def tensor(self) -> EagerTensor:
         """The value now, as a tensor of its own, from which no gradient flows back to how it was computed."""
-        found = self.lent
-        if found is None:
-            with VALUES:  # no run may be writing over the array
-                found = self.lent = EagerTensor(self.array, self.dtype)
-        return found
+        with VALUES:  # no run may be writing over the array, or be about to
+            if self.lent is None:
+                self.lent = EagerTensor(self.array, self.dtype)
+            return self.lent
 
     @tensor.setter
     def tensor(self, value: EagerTensor) -> None:

@@ -203,9 +203,13 @@ def _begin_entry() -> None:
 
 def load_driver() -> None:
     """Load all native code of the runtime, so that no later run loads any."""
-    for name in _driver_functions():
-        _driver(name)
-    _entry_definition()
+    with _loading:  # a second definition of the entry would take the place of the first, to which functions refer
+        for name in _driver_functions():
+            _driver(name)
+        _entry_definition()
+
+
+_loading = threading.RLock()
 
 
 def run_table_address() -> int:
@@ -313,8 +317,8 @@ def pool_address() -> int:
 
 
 def _forget_after_fork() -> None:
-    global _pool, _lock
-    _lock = threading.Lock()
+    global _pool, _lock, _loading
+    _lock, _loading = threading.Lock(), threading.RLock()
     if _pool is not None:
         _retired.append(_pool)  # its memory may be in use by a run of the parent's other thread
     _pool = None

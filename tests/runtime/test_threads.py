@@ -1,7 +1,9 @@
 """Threads: results do not depend on their number, sessions run side by side, nothing survives a fork."""
 
+import functools
 import os
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -167,3 +169,18 @@ def test_a_worker_on_the_callers_processor_stands_back(threads, rng):
     finally:
         os.sched_setaffinity(0, allowed)
         threads(3)  # a new pool, whose worker may run anywhere
+
+
+def test_the_entry_of_native_code_is_defined_once(monkeypatch):
+    """Functions refer to the definition by its address: a second one in its place would leave them dangling."""
+    made = []
+
+    def define():
+        time.sleep(0.02)
+        made.append(object())
+        return made[-1]
+
+    monkeypatch.setattr(native, "_entry_definition", functools.cache(define))
+    threads = [threading.Thread(target=native.load_driver) for _ in range(4)]
+    [t.start() for t in threads], [t.join() for t in threads]
+    assert len(made) == 1
