@@ -38,7 +38,7 @@ from graphflow.eager.trace import Run, Trace
 from graphflow.errors import GraphError, ModeError, UnknownSizeError
 from graphflow.ir.eager import EagerTensor
 from graphflow.ir.graph import Graph, get_default_graph, state
-from graphflow.ir.op import CONSTANT
+from graphflow.ir.op import CONSTANT, constant
 from graphflow.ir.tensor import Tensor
 from graphflow.options import Options
 from graphflow.options import current as current_options
@@ -113,7 +113,7 @@ class Function:
         self._calls: dict[Any, Remembered] = {}  # by what kinds of values are given
         self._bound: dict[int, Function] = {}  # by the identity of the object
         self._depth = threading.local()
-        functools.update_wrapper(self, python_function)
+        functools.update_wrapper(self, python_function, updated=())
 
     # --- calling ----------------------------------------------------------------------------------------------------------------
 
@@ -203,7 +203,7 @@ class Function:
             )
         self._depth.calls = depth + 1
         try:
-            return self._python(arguments)
+            return self._python(map_leaves(arguments, lambda x: constant(x) if isinstance(x, np.ndarray | np.generic) else x))
         finally:
             self._depth.calls = depth
 

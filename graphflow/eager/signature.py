@@ -79,7 +79,7 @@ def shown(thing: Any) -> str:
 
 
 Part = tuple[str, str, Any]  # (where in the arguments, what it is, what it must equal)
-_VALUES = (bool, int, str, bytes, type(None), type(Ellipsis), DType, range, TensorSpec)
+_VALUES = (bool, int, str, bytes, type(None), type(Ellipsis), DType, range, Size, TensorType)
 
 
 def take_apart(value: Any, path: str, parts: list[Part], leaves: list[tuple[str, Any]]) -> None:
@@ -104,12 +104,17 @@ def take_apart(value: Any, path: str, parts: list[Part], leaves: list[tuple[str,
         parts.append((path, "structure", (kind, len(value))))
         for k, item in enumerate(value):
             take_apart(item, f"{path}.{names[k]}" if names else f"{path}[{k}]", parts, leaves)
-    elif is_dataclass(value) and not isinstance(value, type):
+    elif is_record(value):
         parts.append((path, "structure", (kind, ())))
         for field in fields(value):
             take_apart(getattr(value, field.name), f"{path}.{field.name}", parts, leaves)
     else:
         parts.append((path, "object", Identity(value)))
+
+
+def is_record(value: Any) -> bool:
+    """Is it a dataclass of the user's, whose fields are values of their own?"""
+    return is_dataclass(value) and not isinstance(value, type | Size | DType | TensorType)
 
 
 def map_leaves(value: Any, change: Callable[[Any], Any]) -> Any:
@@ -121,7 +126,7 @@ def map_leaves(value: Any, change: Callable[[Any], Any]) -> Any:
         return type(value)(*[map_leaves(item, change) for item in value])
     if isinstance(value, list | tuple):
         return type(value)([map_leaves(item, change) for item in value])
-    if is_dataclass(value) and not isinstance(value, type):
+    if is_record(value):
         fresh: Any = copy.copy(value)  # type: ignore[arg-type]
         for field in fields(value):
             object.__setattr__(fresh, field.name, map_leaves(getattr(value, field.name), change))

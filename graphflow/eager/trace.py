@@ -19,7 +19,7 @@ from graphflow.ir.eager import EagerTensor
 from graphflow.ir.evaluate import evaluate
 from graphflow.ir.graph import TracedGraph, current_body, get_default_graph, tracing
 from graphflow.ir.location import PACKAGE, SourceLocation, user_location
-from graphflow.ir.op import VALUE, Access, bind_attributes
+from graphflow.ir.op import VALUE, Access, bind_attributes, convert_to_tensor
 from graphflow.ir.program import Program
 from graphflow.ir.tensor import _OPERATORS, Attrs, Constraint, Node, Tensor
 from graphflow.ops import source
@@ -29,7 +29,7 @@ from graphflow.ops.state import EagerVariable, Operation, Variable, control_free
 from graphflow.options import current as current_options
 from graphflow.runtime.binding import Binding
 from graphflow.runtime.executable import Executable
-from graphflow.types import TensorType, symbol
+from graphflow.types import Size, TensorType, symbol
 
 
 class FunctionGraph(TracedGraph):
@@ -333,4 +333,6 @@ def _result(leaf: Any) -> Any:
     """What a function returns for a leaf of what it returned while it was traced."""
     if isinstance(leaf, Variable):
         return leaf.read_value()
+    if isinstance(leaf, Size):
+        return convert_to_tensor(leaf)
     return None if isinstance(leaf, Operation) else leaf

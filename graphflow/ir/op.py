@@ -301,10 +301,19 @@ def graph_of(op: Op, operands: Sequence[Tensor]) -> Graph:
             raise GraphError(
                 f"{op.name}: operands belong to different graphs",
                 operands=dict(zip(op.operands if not op.variadic else map(str, range(len(operands))), operands, strict=False)),
-                rule="Build what belongs together inside one `with graph.as_default():`.",
+                rule=belonging(operands),
             )
         found = tensor.graph
     return found or get_default_graph()
+
+
+def belonging(operands: Sequence[Tensor]) -> str:
+    """What to do about operands of different graphs."""
+    for tensor in operands:
+        function = getattr(tensor.graph, "function", None)
+        if function is not None and tensor.graph is not get_default_graph():
+            return f"{tensor.name} was made while {function} was traced, and means nothing outside of it: return it from there."
+    return "Build what belongs together inside one `with graph.as_default():`."
 
 
 # --- literals -------------------------------------------------------------------------------------------------------------

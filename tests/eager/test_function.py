@@ -138,6 +138,13 @@ def test_calls_that_are_alike_run_at_once_whatever_their_form():
     assert len(f.traces) == 2 and len(g.traces) == 3 and len(g._calls) == 3
 
 
+def test_sizes_and_dtypes_are_values():
+    f = gf.function(lambda x, dtype: (gf.cast(x, dtype), x.shape[0]))
+    found, size = f(ones(3, 2), gf.float64)
+    assert found.dtype is gf.float64 and int(size.numpy()) == 3 and int(f(ones(5, 2), gf.float64)[1].numpy()) == 5
+    assert len(f.traces) == 1
+
+
 def test_input_signature():
     @gf.function(input_signature=[gf.TensorSpec(["n", 2]), gf.TensorSpec([None], gf.int32)])
     def f(x, y):
