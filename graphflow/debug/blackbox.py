@@ -20,7 +20,7 @@ from graphflow.ops.numerics import KINDS, watched
 from graphflow.options import options
 from graphflow.runtime.executable import Executable
 from graphflow.runtime.failures import UNCHANGED, MadeError, operands_of, sized_operands
-from graphflow.runtime.variables import VariableStore
+from graphflow.runtime.variables import Store
 from graphflow.types import Dim
 
 MOST_NODES = 3_000_000  # evaluated by NumPy, some 10 us each, before the search for the operands is given up
@@ -39,14 +39,14 @@ def nan_check(infinities: bool = True) -> Iterator[None]:
         yield
 
 
-def watch_run(run: Callable[[list[Any]], Any], executable: Executable, feeds: list[Any], store: VariableStore) -> Any:
+def watch_run(run: Callable[[list[Any]], Any], executable: Executable, feeds: list[Any], store: Store) -> Any:
     """What a run of a watched program gives; its error with all that can be found out about it."""
     counter = store.counter
     for tensor, value in zip(executable.feeds, feeds, strict=True):
         refuse(tensor, np.asarray(value), "is fed")
     for tensor in executable.built.inputs:
-        if tensor.op.name == "variable" and tensor.attrs["handle"] in store.values:
-            refuse(tensor, store.values[tensor.attrs["handle"]], "has, before the run,")
+        if tensor.op.name == "variable" and store.has(tensor.attrs["handle"]):
+            refuse(tensor, store.value(tensor.attrs["handle"]), "has, before the run,")
     try:
         return run(list(feeds))
     except MadeError as error:
@@ -62,9 +62,7 @@ def watch_run(run: Callable[[list[Any]], Any], executable: Executable, feeds: li
         raise
 
 
-def watched_run(
-    executable: Executable, run: Callable[[list[Any], VariableStore], list[Any]]
-) -> Callable[[list[Any], VariableStore], list[Any]]:
+def watched_run(executable: Executable, run: Callable[[list[Any], Store], list[Any]]) -> Callable[[list[Any], Store], list[Any]]:
     """The function that runs a binding of a watched program, and whose errors tell all that can be found out."""
     return lambda arrays, store: watch_run(lambda values: run(values, store), executable, arrays, store)
 

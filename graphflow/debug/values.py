@@ -10,12 +10,10 @@ import numpy as np
 from graphflow.ir.program import Program
 from graphflow.ir.tensor import Tensor
 from graphflow.runtime.executable import Executable
-from graphflow.runtime.variables import VariableStore
+from graphflow.runtime.variables import Store
 
 
-def input_values(
-    program: Program, executable: Executable, feeds: Sequence[Any], store: VariableStore, counter: int
-) -> dict[Tensor, Any]:
+def input_values(program: Program, executable: Executable, feeds: Sequence[Any], store: Store, counter: int) -> dict[Tensor, Any]:
     """The values of the inputs of a program of an executable, as captured or optimised; `feeds` are in the executable's order."""
     given = dict(zip((t.name for t in executable.feeds), feeds, strict=True))
     found: dict[Tensor, Any] = {}

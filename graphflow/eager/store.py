@@ -25,6 +25,10 @@ class EagerStore:
         self.lock = VALUES
         self.counter = 0  # of random numbers, for the run that holds the lock
 
+    def has(self, variable: EagerVariable) -> bool:
+        """Has a variable a value?"""
+        return True
+
     def value(self, variable: EagerVariable) -> np.ndarray:
         """The value of a variable."""
         return variable.array
@@ -61,6 +65,10 @@ class Snapshot:
             self.given = [v.tensor for v in variables]  # as long as it is held, nothing is written over its value
             self.addresses = {v: STORE.address(v) for v in variables}
             self.arrays = [v.array for v in variables]
+
+    def has(self, variable: EagerVariable) -> bool:
+        """Has a variable a value?"""
+        return variable in self.addresses
 
     def value(self, variable: EagerVariable) -> np.ndarray:
         """The value of a variable."""

@@ -17,6 +17,9 @@ class Store(Protocol):
     lock: Any  # of runs that read or write variables
     counter: int  # of runs that drew random numbers
 
+    def has(self, variable: Any) -> bool:
+        """Has a variable a value?"""
+
     def value(self, variable: Any) -> np.ndarray:
         """The value of a variable."""
 
@@ -35,6 +38,10 @@ class VariableStore:
         self.addresses: dict[Any, int] = {}
         self.counter = 0
         self.lock = threading.RLock()
+
+    def has(self, variable: Any) -> bool:
+        """Has a variable a value?"""
+        return variable in self.values
 
     def value(self, variable: Any) -> np.ndarray:
         """The value of a variable; UninitializedVariableError if it has none yet."""

@@ -523,3 +523,10 @@ def test_python_control_flow_over_values_says_what_to_write(form):
         gf.function(function)(gf.constant(1.0))
     text = str(error.value)
     assert form in text and f"test_function.py:{line}: " in text and f"while {function.__name__} is traced" in text
+
+
+def test_a_nan_is_found_in_a_function():
+    v = gf.Variable([0.0, 1.0])
+    f = gf.function(lambda x: gf.log(x * v) * x)
+    with gf.debug.nan_check(), pytest.raises(GraphflowError, match="log"):
+        f(gf.constant([1.0, -1.0]))
