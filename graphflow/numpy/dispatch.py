@@ -42,6 +42,8 @@ _COMPARED = frozenset(["allclose", "array_equal", "isclose"])  # of values: NumP
 def apply_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], settings: dict[str, Any]) -> Any:
     """What NumPy's `ufunc` gives for operands of which one is a tensor."""
     function = _of_ufunc(ufunc, method)
+    if function is not None and method == "__call__" and not settings:
+        return function(*inputs)
     if function is None:
         name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
         return _of_values(getattr(ufunc, method), name, inputs, settings)
@@ -106,10 +108,12 @@ def _tensor(item: Any) -> Tensor | None:
 
 def _of_ufunc(ufunc: Any, method: str) -> Callable[..., Any] | None:
     name = ufunc.__name__
+    if method == "__call__":
+        return NAMES.get(name)
     if method == "outer":
         inner = _of_ufunc(ufunc, "__call__")
         return None if inner is None else lambda x, y: inner(*_opened(x, y))
-    table = {"__call__": {name: name}, "reduce": _REDUCED, "accumulate": _ACCUMULATED}.get(method, {})
+    table = {"reduce": _REDUCED, "accumulate": _ACCUMULATED}.get(method, {})
     return NAMES.get(table.get(name, ""))
 
 
