@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache as remembered
 from importlib import import_module
 from pathlib import Path
@@ -44,13 +46,26 @@ def compile_program(program: Program, options: Options | None = None, graph: Gra
             made[key] = compile_program(changed, chosen, graph)
         return made[key]
 
-    launches, addresses = _look_up(program, chosen, stages)
+    with collecting_nothing():
+        launches, addresses = _look_up(program, chosen, stages)
     executable = Executable(
         program, launches, addresses, graph, stages, demands(program), instead, watched=bool(chosen.nan_check)
     )
     if chosen.dump:
         import_module("graphflow.stages").dump(executable, Path(chosen.dump))
     return executable
+
+
+@contextmanager
+def collecting_nothing() -> Iterator[None]:
+    """No garbage is looked for: what a compilation makes it keeps, and the objects are many."""
+    looked = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if looked:
+            gc.enable()
 
 
 def _look_up(program: Program, options: Options, stages: Callable[[], Any]) -> tuple[LaunchProgram, list[int]]:

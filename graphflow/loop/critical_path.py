@@ -10,7 +10,7 @@ The time of such a step is that of its longest chain. Rounding is free to choose
 
 When a carried value is ready follows from the steps themselves: the times of a first step are guessed, those of each later one
 come from the one before. A loop with more operations than the processor can do beside its longest chain does not wait for it,
-and stays as it is.
+and stays as it is; so does one around others, which waits for them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from dataclasses import dataclass, replace
 from graphflow.ir.scalar import Accumulator, Call, Const, Expr, Load, Select
 from graphflow.loop.elements import sum_of
 from graphflow.loop.ir import Offset, Store, children, replace_children, walk
-from graphflow.loop.statements import Block, Choice, Repeat, Statement, expressions, mapped, targets
+from graphflow.loop.statements import Block, Choice, Repeat, Statement, expressions, mapped, statements, targets
 from graphflow.ops.declare import REGISTRY
 from graphflow.types import DType
 
@@ -34,7 +34,7 @@ ADD, MULTIPLY, FUSED, DIVIDE = 3, 3, 4, 13  # cycles from operand to result
 MEMORY = 5  # from a store to the load of it
 INNER = 20  # of a loop, a choice or a sum inside a step
 LEAST_GAIN = 4  # cycles for which a division becomes a product
-STEPS = 4  # after which the times are taken for those of all steps
+STEPS = 2  # after which the times are taken for those of all steps
 WIDE = 3  # operations a cycle: a loop with more of them for each of its chain does not wait
 
 
@@ -46,7 +46,8 @@ def shortened(block: Block) -> Block:
 def _shortened(statement: Statement) -> Statement:
     match statement:
         case Repeat():
-            loop = _Chains(statement).shortened() if statement.carried else statement
+            innermost = statement.carried and not any(isinstance(s, Repeat) for s in statements(statement.body))
+            loop = _Chains(statement).shortened() if innermost else statement
             test = None if loop.test is None else (shortened(loop.test[0]), loop.test[1])
             return replace(loop, body=shortened(loop.body), test=test)
         case Choice(condition, then, otherwise, results):
@@ -73,6 +74,14 @@ class _Term:
         return self.ready if self.other is None else self.ready + FUSED - ADD
 
 
+@dataclass(frozen=True)
+class _Sum:
+    """The terms of a sum: (sign, factors that wait for something, product of the others), and the (sign, sum) of the others."""
+
+    waiting: list[tuple[int, Factors, Expr | None]]
+    early: tuple[int, Expr] | None
+
+
 class _Chains:
     """The expressions of one loop's step."""
 
@@ -81,12 +90,18 @@ class _Chains:
         roots = expressions(Block([replace(loop, count=None)]))
         every = walk(roots)
         self.uses = Counter(id(e) for e in roots)
+        made = [*(c.now for c in loop.carried), *(t for s in statements(Block([loop])) for t in targets(s))]
+        self.waiting = {id(e) for e in made}  # what is not the same in every step
         for e in every:
-            self.uses.update(id(c) for c in children(e))
+            parts = children(e)
+            self.uses.update(id(c) for c in parts)
+            if any(id(c) in self.waiting or c is loop.inside for c in parts):
+                self.waiting.add(id(e))
         self.operations = sum(isinstance(e, Call) and e.dtype.is_floating for e in every)
         self.waits = False  # for its longest chain, and not for its operations?
         self.ready: dict[int, float] = {}  # of registers
         self.memo: dict[tuple[int, bool], tuple[Expr, float]] = {}
+        self.sums: dict[int, _Sum] = {}
 
     def shortened(self) -> Repeat:
         loop = self.loop
@@ -94,7 +109,7 @@ class _Chains:
         for k in range(2 * STEPS):
             self.begin(ready)
             following = {id(c.now): self.short(c.following)[1] for c in loop.carried}
-            if k == STEPS and self.operations > WIDE * (max(following.values()) - max(ready.values())):
+            if k in (0, STEPS) and self.operations > WIDE * (max(following.values()) - max(ready.values())):
                 return loop
             self.waits = k >= STEPS
             ready = following
@@ -125,6 +140,8 @@ class _Chains:
 
     def short(self, root: Expr, rounds: bool = False) -> tuple[Expr, float]:
         """(the expression in its short form, when it is ready); `rounds` if it is read by sums and products alone."""
+        if id(root) not in self.waiting:
+            return root, EARLY
         found = self.memo.get((id(root), rounds))
         if found is None:
             found = self.memo[id(root), rounds] = self.made(root, rounds)
@@ -134,8 +151,6 @@ class _Chains:
         if isinstance(e, Accumulator):
             return e, self.ready.get(id(e), EARLY)
         parts = children(e)
-        if not parts:
-            return e, EARLY
         if isinstance(e, Load):
             ready = max(self.short(p)[1] for p in parts)
             return e, max(ready, 0.0 if self.loop.inside in parts else EARLY) + MEMORY
@@ -146,16 +161,11 @@ class _Chains:
             return self.quotient(e, rounds)
         chooses = isinstance(e, Select) or fn in ("where", "negative")
         found = [self.short(p, rounds and chooses and p.dtype == e.dtype) for p in parts]
-        ready = max(t for _, t in found)
-        if ready == EARLY:
-            return e, EARLY
-        return replace_children(e, tuple(p for p, _ in found)), ready + latency(e)
+        return replace_children(e, tuple(p for p, _ in found)), max(ready for _, ready in found) + latency(e)
 
     def quotient(self, e: Expr, rounds: bool) -> tuple[Expr, float]:
         """x / d, or x * (1 / d)."""
         (x, of_x), (d, of_d) = (self.short(p, True) for p in children(e))
-        if max(of_x, of_d) == EARLY:
-            return e, EARLY
         divided, multiplied = max(of_x, of_d) + DIVIDE, max(of_x, of_d + DIVIDE) + MULTIPLY
         if self.waits and rounds and not isinstance(d, Const) and multiplied <= divided - LEAST_GAIN:
             return Call("quotient", (x, d, Call("divide", (Const(1.0, e.dtype), d), e.dtype)), e.dtype), multiplied
@@ -165,26 +175,33 @@ class _Chains:
 
     def combined(self, e: Expr) -> tuple[Expr, float]:
         """A sum or a product, what is ready early first."""
-        terms = [(sign, self.factors(x)) for sign, x in self.terms(e)]
-        early = [(sign, sum_of("multiply", factors, e.dtype)) for sign, factors in terms if self.last(factors) == EARLY]
-        if len(early) == len(terms):
-            return e, EARLY
-        found = [self.term(sign, factors, e.dtype) for sign, factors in terms if self.last(factors) > EARLY]
-        if early:
-            sign, value = signed_sum(early, e.dtype)
-            found.append(_Term(EARLY, sign, value))
-        order = itertools.count()
-        heap = [(t.urgency, next(order), t) for t in found]
+        found = self.sums.get(id(e))
+        if found is None:
+            found = self.sums[id(e)] = self.sum(e)
+        terms = [self.term(sign, waiting, early, e.dtype) for sign, waiting, early in found.waiting]
+        if found.early is not None:
+            terms.append(_Term(EARLY, *found.early))
+        heap = [(t.urgency, k, t) for k, t in enumerate(terms)]
         heapq.heapify(heap)
         while len(heap) > 1:
-            total = added(heapq.heappop(heap)[2], heapq.heappop(heap)[2], e.dtype)
-            heapq.heappush(heap, (total.urgency, next(order), total))
+            (_, _, a), (_, k, b) = heapq.heappop(heap), heapq.heappop(heap)
+            total = added(a, b, e.dtype)
+            heapq.heappush(heap, (total.urgency, k, total))
         total = formed(heap[0][2], e.dtype)
         return (total.value if total.sign > 0 else Call("negative", (total.value,), e.dtype)), total.ready
 
-    def last(self, factors: Factors) -> float:
-        """When the last of some factors is ready."""
-        return max(self.short(f, True)[1] for f in factors)
+    def sum(self, e: Expr) -> _Sum:
+        """The terms and their factors, those apart that wait for something."""
+        early, late = [], []
+        for sign, x in self.terms(e):
+            factors = self.factors(x)
+            waiting = tuple(f for f in factors if id(f) in self.waiting)
+            rest = [f for f in factors if id(f) not in self.waiting]
+            if waiting:
+                late.append((sign, waiting, sum_of("multiply", rest, e.dtype) if rest else None))
+            else:
+                early.append((sign, x))
+        return _Sum(late, signed_sum(early, e.dtype) if early else None)
 
     def terms(self, e: Expr) -> list[tuple[int, Expr]]:
         """The terms of a sum with their signs; sums inside it that nothing else reads are taken apart."""
@@ -210,18 +227,17 @@ class _Chains:
                 found.append(x)
         return tuple(found)
 
-    def term(self, sign: int, factors: Factors, dtype: DType) -> _Term:
+    def term(self, sign: int, waiting: Factors, early: Expr | None, dtype: DType) -> _Term:
         """A product as a term of a sum: of two factors, or one value."""
-        short = [self.short(f, True) for f in factors]
-        early = tuple(x for x, ready in short if ready == EARLY)
-        heap = [(ready, k, x) for k, (x, ready) in enumerate(short) if ready > EARLY]
-        if early:
-            heap.append((EARLY, -1, sum_of("multiply", early, dtype)))
+        short = [self.short(f, True) for f in waiting]
+        heap = [(ready, k, x) for k, (x, ready) in enumerate(short)]
+        if early is not None:
+            heap.append((EARLY, -1, early))
         heapq.heapify(heap)
         while len(heap) > 2:
             (_, _, a), (ready, k, b) = heapq.heappop(heap), heapq.heappop(heap)
             heapq.heappush(heap, (ready + MULTIPLY, k, Call("multiply", (b, a), dtype)))
-        last = max(heap)
+        last = max(heap, key=lambda factor: factor[:2])
         return _Term(last[0], sign, last[2], heap[0][2] if len(heap) > 1 else None)
 
 

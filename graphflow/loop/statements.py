@@ -105,6 +105,20 @@ class InRegisters(Exception):
     """A sum over values in registers, which no loop can count through."""
 
 
+def statements(block: Block) -> list[Statement]:
+    """All statements of a block, those inside others behind them."""
+    found: list[Statement] = []
+    for statement in block.statements:
+        found.append(statement)
+        match statement:
+            case Choice(_, then, otherwise):
+                found += statements(then) + statements(otherwise)
+            case Repeat(_, _, test, body):
+                found += [] if test is None else statements(test[0])
+                found += statements(body)
+    return found
+
+
 def expressions(block: Block) -> list[Expr]:
     """All expressions of a block."""
     found: list[Expr] = list(block.results)

@@ -79,10 +79,11 @@ def run_passes(program: Program, options: Options) -> tuple[Program, tuple[PassR
     """
     passes = tuple(p for p in PASSES if p.__name__ not in options.disable)
     records: list[PassRecord] = []
+    left_alone: set[tuple[Pass, Program]] = set()
     resting = 0  # passes in a row that changed nothing; the result of a pass is a form that the pass itself leaves alone
     for round_ in range(1, options.max_rewrites + 1):
         for pass_ in passes:
-            record = run_pass(pass_, program, options, round_)
+            record = run_pass(pass_, program, options, round_, left_alone)
             resting = 0 if record.changed else resting + 1
             if record.changed or round_ == 1:
                 records.append(record)
@@ -94,11 +95,13 @@ def run_passes(program: Program, options: Options) -> tuple[Program, tuple[PassR
     raise _loop(records, options.max_rewrites)
 
 
-def run_pass(pass_: Pass, program: Program, options: Options, round_: int = 1) -> PassRecord:
+def run_pass(
+    pass_: Pass, program: Program, options: Options, round_: int = 1, left_alone: set[tuple[Pass, Program]] | None = None
+) -> PassRecord:
     """The record of one pass over a program, verified where the options say so."""
     fired = Fired()
     start = time.perf_counter()
-    after = apply_pass(pass_, program, options, fired)
+    after = apply_pass(pass_, program, options, fired, left_alone)
     seconds = time.perf_counter() - start
     if options.verify:
         verify(after)
@@ -110,14 +113,24 @@ def run_pass(pass_: Pass, program: Program, options: Options, round_: int = 1) -
     )  # fmt: skip
 
 
-def apply_pass(pass_: Pass, program: Program, options: Options, fired: Fired) -> Program:
-    """The program after a pass over it and over the bodies of its loops and branches."""
+def apply_pass(
+    pass_: Pass, program: Program, options: Options, fired: Fired, left_alone: set[tuple[Pass, Program]] | None = None
+) -> Program:
+    """The program after a pass over it and over the bodies of its loops and branches.
+
+    `left_alone` has the passes and programs for which nothing is to be done; the result of this one is added.
+    """
+    left_alone = set() if left_alone is None else left_alone
+    if (pass_, program) in left_alone:
+        return program
     after = pass_(program, limit=options.max_rewrites, fired=fired)
-    changed = {n: with_bodies(n, lambda body: apply_pass(pass_, body, options, fired)) for n in after.nodes if bodies_of(n)}
-    if all(new is old for old, new in changed.items()):
-        return after
-    found = map_tensors(after.results, lambda node, inputs: rebuild(changed.get(node, node), inputs))
-    return after.with_results(found)
+    in_body = lambda body: apply_pass(pass_, body, options, fired, left_alone)  # noqa: E731
+    changed = {n: with_bodies(n, in_body) for n in after.nodes if bodies_of(n)}
+    if any(new is not old for old, new in changed.items()):
+        found = map_tensors(after.results, lambda node, inputs: rebuild(changed.get(node, node), inputs))
+        after = after.with_results(found)
+    left_alone.add((pass_, after))
+    return after
 
 
 def _loop(records: list[PassRecord], limit: int) -> RewriteLoopError:

@@ -232,10 +232,9 @@ class Binding:
         self.reusable = [n for n, _, _ in self.fresh_slots if slots[n].kind == "output" and self.sizes[n] <= REUSED_BYTES]
         self.result_shapes = [tuple([self.evaluate(d) for d in t.shape]) for t in executable.built.outputs]
         self.fetches = [self._fetcher(k) for k in range(len(self.program.results))]
-        # Nothing but small feeds and small results: the context has it all.
+        # Nothing but feeds and small results: the context has all else.
         self.small = not (
-            self.large_feeds
-            or self.variable_slots
+            self.variable_slots
             or self.fresh_slots
             or self.parallel
             or self.program.updates
@@ -312,6 +311,7 @@ class Binding:
         try:
             for memory, index, feed in context.feeds:
                 memory[index] = arrays[feed]
+            self._feed(context, arrays)
             if self.small:
                 if context.enter():
                     raise self.executable.run_error(context, self.values)
@@ -325,17 +325,20 @@ class Binding:
         finally:
             self.contexts.append(context)
 
-    def _fill(self, context: Context, arrays: list[Any], store: Store) -> dict[int, np.ndarray]:
-        """Tell the context where this run's feeds, variables and results are; the results' memory by slot.
-
-        That is the array of an earlier run if the caller has let go of it, which saves the pages of a new one.
-        """
-        slots, spare = context.slots, context.spare
+    def _feed(self, context: Context, arrays: list[Any]) -> None:
+        """Tell the context where the large feeds are."""
         for number, feed in self.large_feeds:
             array = arrays[feed]
             if not (array.flags.c_contiguous and array.flags.aligned):
                 array = arrays[feed] = np.require(array, requirements=["C", "A"])
-            slots[number] = native.address(array)
+            context.slots[number] = native.address(array)
+
+    def _fill(self, context: Context, arrays: list[Any], store: Store) -> dict[int, np.ndarray]:
+        """Tell the context where this run's variables and results are; the results' memory by slot.
+
+        That is the array of an earlier run if the caller has let go of it, which saves the pages of a new one.
+        """
+        slots, spare = context.slots, context.spare
         for number, handle in self.variable_slots:
             slots[number] = store.address(handle)
         fresh = context.staged.copy() if self.fresh_slots else context.staged

@@ -23,6 +23,7 @@ from graphflow.ops.source import make_placeholder
 from graphflow.ops.state import Variable
 from graphflow.options import Options
 from graphflow.passes import PASSES, run_passes
+from graphflow.passes.constant_folding import constant_folding
 from graphflow.passes.rewrite import rewrite, rule
 
 VERIFIED = Options(verify=True)
@@ -54,6 +55,21 @@ def test_a_program_at_rest_is_returned_itself(x, program_of):
     after, records = run_passes(before, VERIFIED)
     assert after is before
     assert [record.changed for record in records] == [False] * len(PASSES)
+
+
+def test_a_body_that_a_pass_leaves_alone_is_not_gone_through_again(x, program_of, monkeypatch):
+    looked_at = []
+
+    def look(program, *, limit, fired):
+        looked_at.append(program.name)
+        return program
+
+    monkeypatch.setattr(graphflow.passes, "PASSES", (look, constant_folding))
+    _, last = control.scan(lambda s, row: (a.add(s, row), None), x, make_placeholder("float32", [3]))
+    before = program_of(a.add(last, e.exp(e.exp(0.0))))
+    body = last.node.attrs["body"].name
+    run_passes(before, VERIFIED)
+    assert looked_at == [before.name, body, before.name]
 
 
 def test_integers_that_only_cse_shows_equal_vanish_in_the_next_round(program_of):
