@@ -18,6 +18,7 @@ from graphflow.stages import Stages
 from graphflow.types import AnySize, int64
 
 SCALAR = 8.0  # a scalar operation costs as much as that many of a vectorised loop
+ELEMENTS, LANES = 64, 8  # that one thread takes at least
 ERROR_WORDS = 8  # int64s of an error record
 _SOURCES = {"placeholder": "feed", "variable": "variable", "constant": "constant", "run_counter": "counter"}
 
@@ -81,7 +82,7 @@ class _Linker:
             extent=source.extent,
             elements=elements_of(kernel),
             cost=cost_of(kernel),
-            step=64 if kernel.form == "map" and len(kernel.rows) <= 1 else 1,
+            step=step_of(kernel),
             library=kernel.group.root is not None,
             checks=tuple([self.positions.of(n) for n in kernel.checks]),
             node=node,
@@ -198,6 +199,13 @@ def elements_of(kernel: Kernel) -> AnySize:
         if axis.name != "unit":
             result = result * axis.extent
     return result if kernel.form != "row" or kernel.reduced or kernel.rows else 1
+
+
+def step_of(kernel: Kernel) -> int:
+    """Chunks of a kernel's units are multiples of so many: of lines of the cache, of the lanes in a vector."""
+    if kernel.form == "sequential":
+        return LANES
+    return ELEMENTS if kernel.form == "map" and len(kernel.rows) <= 1 else 1
 
 
 def cost_of(kernel: Kernel) -> float:

@@ -8,7 +8,7 @@ or counted in, is told.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -36,14 +36,29 @@ def vector(type: str, lanes: int) -> str:
     return f"<{lanes} x {type}>"
 
 
+@lru_cache(maxsize=64)
+def split(type: str) -> tuple[str, int]:
+    """(type of a number, how many side by side): of a scalar type, 0."""
+    if not type.startswith("<"):
+        return type, 0
+    count, _, element = type[1:-1].partition(" x ")
+    return element, int(count)
+
+
+def with_lanes(type: str, lanes: int) -> str:
+    """The type of so many numbers side by side; of 0, of a number alone."""
+    return vector(type, lanes) if lanes else type
+
+
 def array(type: str, count: int) -> str:
     """The type of so many elements in memory."""
     return f"[{count} x {type}]"
 
 
 def constant(type: str, value: Any) -> Value:
-    """A number of a scalar type."""
-    return Value(type, _literal(type, value))
+    """A number; of a vector's type, a vector of equal ones."""
+    element, lanes = split(type)
+    return constants(element, [value] * lanes) if lanes else Value(type, _literal(type, value))
 
 
 def constants(type: str, values: Sequence[Any]) -> Value:
@@ -208,12 +223,22 @@ class Builder:
 
     def not_(self, a: Value) -> Value:
         """All bits turned over."""
-        return self.binary("xor", a, constant(a.type, 1 if a.type == I1 else -1))
+        return self.binary("xor", a, constant(a.type, 1 if split(a.type)[0] == I1 else -1))
 
     def compare(self, condition: str, a: Value, b: Value) -> Value:
         """`icmp slt`, `fcmp une`, ...: a truth value, or a vector of them."""
-        lanes = a.type[1 : a.type.index(" ")] if a.type.startswith("<") else ""
-        return self.value(vector(I1, int(lanes)) if lanes else I1, f"{condition} {a}, {b.name}")
+        return self.value(with_lanes(I1, split(a.type)[1]), f"{condition} {a}, {b.name}")
+
+    def any(self, a: Value) -> Value:
+        """Does one of some conditions hold?"""
+        if not split(a.type)[1]:
+            return a
+        bits = self.bits(a)
+        return self.compare("icmp ne", bits, constant(bits.type, 0))
+
+    def bits(self, a: Value) -> Value:
+        """Conditions as the bits of an integer."""
+        return self.cast("bitcast", a, f"i{split(a.type)[1]}")
 
     def select(self, condition: Value, a: Value, b: Value) -> Value:
         return self.value(a.type, f"select {condition}, {a}, {b}")
@@ -226,9 +251,13 @@ class Builder:
         """A vector with one number replaced."""
         return self.value(into.type, f"insertelement {into}, {a}, i32 {lane}")
 
+    def extract(self, a: Value, lane: int | Value) -> Value:
+        """One number of a vector."""
+        return self.value(split(a.type)[0], f"extractelement {a}, {lane if isinstance(lane, Value) else f'i32 {lane}'}")
+
     def shuffle(self, a: Value, b: Value, lanes: Sequence[int]) -> Value:
         """The numbers at these positions of a and b together."""
-        type = vector(a.type[a.type.index("x") + 2 : -1], len(lanes))
+        type = vector(split(a.type)[0], len(lanes))
         return self.value(type, f"shufflevector {a}, {b}, {constants(I32, lanes)}")
 
     def splat(self, a: Value, lanes: int) -> Value:
@@ -250,6 +279,17 @@ class Builder:
 
     def store(self, value: Value, pointer: Value, align: int = 0, notes: str = "") -> None:
         self.line(f"store {value}, {pointer}{f', align {align}' if align else ''}{notes}")
+
+    def gather(self, type: str, index: Value, place: Callable[[Value], Value], align: int = 0, notes: str = "") -> Value:
+        """The number at the place of an index; of a vector of indices, a vector of numbers."""
+        lanes = split(index.type)[1]
+        if not lanes:
+            return self.load(type, place(index), align, notes)
+        places = [place(self.extract(index, lane)) for lane in range(lanes)]
+        found = undefined(vector(type, lanes))
+        for lane, pointer in enumerate(places):
+            found = self.insert(found, self.load(type, pointer, align, notes), lane)
+        return found
 
     # --- control -------------------------------------------------------------------------------------------------------------
 
@@ -287,7 +327,7 @@ class Builder:
 @lru_cache(maxsize=64)
 def suffix(type: str) -> str:
     """How a type is spelled in the name of an overloaded function of LLVM: f32, i64, v8f32, p0."""
-    if type.startswith("<"):
-        count, _, element = type[1:-1].partition(" x ")
-        return f"v{count}{suffix(element)}"
+    element, lanes = split(type)
+    if lanes:
+        return f"v{lanes}{suffix(element)}"
     return {FLOAT: "f32", DOUBLE: "f64", POINTER: "p0"}.get(type, type)

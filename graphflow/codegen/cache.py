@@ -38,7 +38,17 @@ _MAGIC = b"graphflow object 2\n"
 # The files whose text object code depends on: what kernels import, and how they are compiled.
 _HELPERS = (
     *("tracing.py", "vector_math.py", "special_math.py", "integer_math.py", "bits.py"),
-    *("direct.py", "blocks.py", "listed_blocks.py", "compile.py", "numba_helpers.py", "intrinsics.py", "helpers.py"),
+    *(
+        "direct.py",
+        "lanes.py",
+        "divergence.py",
+        "blocks.py",
+        "listed_blocks.py",
+        "compile.py",
+        "numba_helpers.py",
+        "intrinsics.py",
+        "helpers.py",
+    ),
     *("accuracy.py", "assembly.py", "backend.py", "objects.py"),
 )
 
@@ -283,11 +293,11 @@ def _begin(text: str, key: str, place: Path, described: str, compiler: str, prob
 
 def _job(source: str, name: str, compiler: str) -> Job | None:
     """The job of LLVM: (object code or None, symbol, seconds); None where our compiler does not know the source."""
-    backend, direct = import_module("graphflow.codegen.backend"), import_module("graphflow.codegen.direct")
+    backend, lanes = import_module("graphflow.codegen.backend"), import_module("graphflow.codegen.lanes")
     symbol = name if compiler == "assembly" else f"entry_{name}"
     try:
-        compilation = backend.Compilation(source if compiler == "assembly" else direct.assembly(source, name))
-    except direct.Unsupported as error:
+        compilation = backend.Compilation(source if compiler == "assembly" else lanes.assembly(source, name))
+    except lanes.Unsupported as error:
         return failed(error) if compiler == "direct" else None
     except Exception as error:  # told by whoever asks for the kernel, with what it was for
         return failed(error)

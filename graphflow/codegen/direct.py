@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import import_module
+from types import MappingProxyType
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -39,9 +40,12 @@ from graphflow.codegen.assembly import (
     Value,
     array,
     constant,
+    split,
+    suffix,
+    with_lanes,
 )
 from graphflow.codegen.blocks import Block as ProductBlock
-from graphflow.codegen.emit import SCALARS, helper_modules
+from graphflow.codegen.emit import SCALARS, SIDE_BY_SIDE, helper_modules
 from graphflow.codegen.listed_blocks import ListedBlock
 from graphflow.codegen.tracing import HELPERS, Helper, Traced, boolean, convert, llvm_type, select
 
@@ -140,10 +144,10 @@ def interleaving(bounds: Sequence[ast.expr], body: Sequence[ast.stmt]) -> list[P
     return [("llvm.loop.interleave.count", min(INTERLEAVE, 1 << (vectors.bit_length() - 1)))] if chains else []
 
 
-class _Module:
+class TextModule:
     """The functions of a text: one is the entry, the others are called by it and by one another, if defined before."""
 
-    def __init__(self, definitions: Sequence[ast.FunctionDef], entry: str) -> None:
+    def __init__(self, definitions: Sequence[ast.FunctionDef], entry: str, kinds: Mapping[str, type[TextFunction]]) -> None:
         self.helpers: dict[str, Function] = {}
         self.module = Module(llvm.get_default_triple())
         self.functions: dict[str, tuple[Function, ast.FunctionDef]] = {}
@@ -153,28 +157,29 @@ class _Module:
                 function = Function(self.module, f"entry_{entry}", VOID, parameters, "", "nounwind")
             else:
                 function = Function(self.module, definition.name, VOID, parameters, "internal", "noinline nounwind")
-            _Function(self, function, definition)
+            kinds.get(ast.get_docstring(definition) or "", TextFunction)(self, function, definition)
             self.functions[definition.name] = function, definition
 
-    def helper_function(self, helper: Helper) -> Function:
-        """A function of its own that computes a helper."""
-        found = self.helpers.get(helper.name)
+    def helper_function(self, helper: Helper, lanes: int = 0) -> Function:
+        """A function of its own that computes a helper, for a number or for several side by side."""
+        name = f"helper_{helper.name}_{lanes}" if lanes else f"helper_{helper.name}"
+        found = self.helpers.get(name)
         if found is None:
-            parameters = [llvm_type(helper.dtype)] * helper.operands
+            parameters = [with_lanes(llvm_type(helper.dtype), lanes)] * helper.operands
             attributes = "noinline nounwind memory(none)"
-            found = Function(self.module, f"helper_{helper.name}", llvm_type(helper.result), parameters, "internal", attributes)
-            self.helpers[helper.name] = found
+            found = Function(self.module, name, with_lanes(llvm_type(helper.result), lanes), parameters, "internal", attributes)
+            self.helpers[name] = found
             builder = Builder(found, found.new_block("entry"), short_chains=True)
             builder.ret(helper.call(*(Traced(builder, a, helper.dtype) for a in found.parameters)).value)
         return found
 
 
-def outlined_helpers(owner: _Module, definition: ast.FunctionDef, calls: Sequence[str]) -> set[str]:
+def outlined_helpers(owner: TextModule, definition: ast.FunctionDef, calls: Sequence[str]) -> set[str]:
     """The helpers that are functions of their own: those that a kernel of scalars calls in many places.
 
     Code takes time to compile; but what is written out, LLVM may compute for several values at a time.
     """
-    if ast.get_docstring(definition) != SCALARS:
+    if ast.get_docstring(definition) not in (SCALARS, SIDE_BY_SIDE):
         return set()
     found = set()
     for name, count in Counter(calls).items():
@@ -198,17 +203,17 @@ def parameter_kinds(definition: ast.FunctionDef) -> list[str]:
     return kinds
 
 
-class _Function:
+class TextFunction:
     """One function being emitted."""
 
-    def __init__(self, owner: _Module, function: Function, definition: ast.FunctionDef) -> None:
+    def __init__(self, owner: TextModule, function: Function, definition: ast.FunctionDef) -> None:
         self.owner = owner
         self.module = owner.module
         self.function = function
         self.entry = Builder(function, function.new_block("entry"))
         body = function.new_block("body")
         self.builder = Builder(function, body)
-        self.slots: dict[str, tuple[Value, np.dtype]] = {}
+        self.slots: dict[str, tuple[Value, str, np.dtype]] = {}  # where a local is, its type and dtype
         self.buffers: dict[str, BufferValue] = {}
         self.ends: list[Block] = []  # where `break` goes
         names = [a.arg for a in definition.args.args]
@@ -221,7 +226,7 @@ class _Function:
                 self.assign(name, Traced(self.builder, argument, np.dtype(kind)))
         calls = called(definition.body)
         self.outlined = outlined_helpers(owner, definition, calls)
-        self.builder.short_chains = ast.get_docstring(definition) == SCALARS
+        self.builder.short_chains = ast.get_docstring(definition) in (SCALARS, SIDE_BY_SIDE)
         count = sum(name.startswith(("buffer_", "scratch_")) for name in calls)
         self.scopes = self._alias_scopes(min(count + 1, MAX_SCOPES))
         for statement in definition.body:
@@ -280,8 +285,8 @@ class _Function:
         if not isinstance(value, Traced):
             raise Unsupported(f"a variable of {value!r}")
         if name not in self.slots:
-            self.slots[name] = (self.entry.alloca(llvm_type(value.dtype)), value.dtype)
-        slot, dtype = self.slots[name]
+            self.slots[name] = (self.entry.alloca(value.value.type), value.value.type, value.dtype)
+        slot, _, dtype = self.slots[name]
         if dtype != value.dtype:
             raise Unsupported(f"{name} is {dtype} and {value.dtype}")
         self.builder.store(value.value, slot)
@@ -386,8 +391,8 @@ class _Function:
 
     def load_name(self, name: str) -> Any:
         if name in self.slots:
-            slot, dtype = self.slots[name]
-            return Traced(self.builder, self.builder.load(llvm_type(dtype), slot), dtype)
+            slot, type, dtype = self.slots[name]
+            return Traced(self.builder, self.builder.load(type, slot), dtype)
         if name in self.buffers:
             return self.buffers[name]
         if name in ("inf", "nan"):
@@ -414,14 +419,21 @@ class _Function:
             case ast.IfExp(test, body, orelse):
                 condition = Traced(self.builder, self.truth(self.expression(test)), boolean)
                 a, b = self.common(self.expression(body), self.expression(orelse))
-                return select(condition, a, b)
+                return select(*self.alike(condition, a, b))
             case ast.Call():
                 return self.call(node)
             case _:
                 raise Unsupported(ast.unparse(node))
 
-    def common(self, a: Any, b: Any) -> tuple[Traced, Traced]:
+    def alike(self, *values: Traced) -> Sequence[Traced]:
+        """The values with as many numbers side by side each."""
+        return values
+
+    def common(self, a: Any, b: Any) -> Sequence[Traced]:
         """Two operands in one type: a literal adopts that of the other, narrower integers widen."""
+        return self.alike(*self.in_one_dtype(a, b))
+
+    def in_one_dtype(self, a: Any, b: Any) -> tuple[Traced, Traced]:
         if not isinstance(a, Traced) and not isinstance(b, Traced):
             dtype = INT64 if isinstance(a, int) and isinstance(b, int) else np.dtype("float64")
             return self.constant(a, dtype), self.constant(b, dtype)
@@ -518,9 +530,9 @@ class _Function:
         helper = _helper(name)
         if helper is None:
             raise Unsupported(f"the function {name}")
-        operands = [self.typed(a, helper.dtype) for a in arguments]
+        operands = self.alike(*(self.typed(a, helper.dtype) for a in arguments))
         if name in self.outlined:
-            function = self.owner.helper_function(helper)
+            function = self.owner.helper_function(helper, split(operands[0].value.type)[1])
             result = self.builder.call(function.result, function.reference, [a.value for a in operands])
             return Traced(self.builder, result, helper.result)
         return helper.call(*operands)
@@ -554,17 +566,16 @@ class _Function:
         return value if value.dtype.kind in "ub" else select(value.compare("<", 0), -value, value)
 
     def _index_div(self, a: Any, b: Any) -> Traced:
-        return Traced(self.builder, self.builder.binary("udiv", self.int64(a).value, self.divisor(b)), INT64)
+        return self.divided("udiv", a, b)
 
     def _index_mod(self, a: Any, b: Any) -> Traced:
-        return Traced(self.builder, self.builder.binary("urem", self.int64(a).value, self.divisor(b)), INT64)
+        return self.divided("urem", a, b)
 
-    def divisor(self, b: Any) -> Value:
-        """A size to divide by; 1 in place of 0, as a division by zero would end the process and an empty axis has no elements."""
-        if isinstance(b, int):
-            return constant(I64, b or 1)
-        b = self.int64(b)
-        return select(b.compare("==", 0), self.constant(1, INT64), b).value
+    def divided(self, operation: str, a: Any, b: Any) -> Traced:
+        """Division by a size; by 1 in place of 0, as it would end the process and an empty axis has no elements."""
+        a, b = self.alike(self.int64(a), self.int64(b))
+        divisor = select(b.compare("==", 0), b.like(1), b)
+        return Traced(self.builder, self.builder.binary(operation, a.value, divisor.value), INT64)
 
     def _checked_index(self, index: Any, size: Any, errors: BufferValue, site: int) -> Traced:
         """`index`, or 0 when it is outside 0 <= index < size, after noting (site, index, size) if it is the first error."""
@@ -584,22 +595,27 @@ class _Function:
 
     def quotient(self, dtype: np.dtype, arguments: Sequence[Any]) -> Traced:
         """quotient(x, d, r): x / d, where r is 1 / d at hand. A branch, so that x * r need not wait for a division."""
-        x, d, reciprocal = (self.typed(a, dtype) for a in arguments)
-        slot = self.entry.alloca(llvm_type(dtype))
+        x, d, reciprocal = self.alike(*(self.typed(a, dtype) for a in arguments))
+        slot, small = self.entry.alloca(x.value.type), d.call("fabs").compare("<", float(np.finfo(dtype).tiny))
         tiny, normal, end = (self.function.new_block(n) for n in ("tiny", "normal", "quotient"))
-        self.builder.cbranch(d.call("fabs").compare("<", float(np.finfo(dtype).tiny)).value, tiny, normal, unlikely=True)
-        for block, operation, by in ((tiny, "fdiv", d), (normal, "fmul", reciprocal)):
+        self.builder.cbranch(self.builder.any(small.value), tiny, normal, unlikely=True)
+        for block in (tiny, normal):
             self.builder.position_at_end(block)
-            self.builder.store(self.builder.binary(operation, x.value, by.value, ("contract",)), slot)
+            result = self.builder.binary("fmul", x.value, reciprocal.value, ("contract",))
+            if block is tiny:
+                divided = self.builder.binary("fdiv", x.value, d.value, ("contract",))
+                result = self.builder.select(small.value, divided, result)
+            self.builder.store(result, slot)
             self.builder.branch(end)
         self.builder.position_at_end(end)
-        return Traced(self.builder, self.builder.load(llvm_type(dtype), slot), dtype)
+        return Traced(self.builder, self.builder.load(x.value.type, slot), dtype)
 
     def saturating(self, value: Traced, dtype: np.dtype) -> Traced:
         """A float as an integer, towards zero; out of range the nearest integer, 0 for NaN."""
-        bits, sign = 8 * dtype.itemsize, "s" if dtype.kind == "i" else "u"
-        name = f"llvm.fpto{sign}i.sat.i{bits}.{'f32' if value.dtype == FLOAT32 else 'f64'}"
-        return Traced(self.builder, self.builder.intrinsic(name, llvm_type(dtype), [value.value]), dtype)
+        sign = "s" if dtype.kind == "i" else "u"
+        type = value.type_of(dtype)
+        name = f"llvm.fpto{sign}i.sat.{suffix(type)}.{suffix(value.value.type)}"
+        return Traced(self.builder, self.builder.intrinsic(name, type, [value.value]), dtype)
 
     def gemm(self, dtype: np.dtype, arguments: Sequence[Any]) -> None:
         """C = alpha op(A) op(B) + beta C through a row-major `cblas_?gemm` at an address."""
@@ -698,13 +714,13 @@ class _Function:
 
 
 _TYPED = {
-    "gemm": _Function.gemm,
-    "block": _Function.product_block,
-    "listed": _Function.listed,
-    "listed_block": _Function.listed_block,
-    "transpose": _Function.transpose,
-    "merge": _Function.merge,
-    "quotient": _Function.quotient,
+    "gemm": TextFunction.gemm,
+    "block": TextFunction.product_block,
+    "listed": TextFunction.listed,
+    "listed_block": TextFunction.listed_block,
+    "transpose": TextFunction.transpose,
+    "merge": TextFunction.merge,
+    "quotient": TextFunction.quotient,
 }
 _COMPARISONS = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!="}
 _FLOAT_ARITHMETIC = {ast.Add: "fadd", ast.Sub: "fsub", ast.Mult: "fmul", ast.Div: "fdiv"}
@@ -732,7 +748,10 @@ def _helper(name: str) -> Helper | None:
 # --- the whole text ---------------------------------------------------------------------------------------------------------
 
 
-def assembly(text: str, name: str) -> str:
-    """LLVM assembly of the function `name` in `text`; Unsupported where it holds what this compiler does not know."""
+def assembly(text: str, name: str, kinds: Mapping[str, type[TextFunction]] = MappingProxyType({})) -> str:
+    """LLVM assembly of the function `name` in `text`; Unsupported where it holds what this compiler does not know.
+
+    `kinds` has what compiles functions with certain docstrings.
+    """
     definitions = [node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)]
-    return str(_Module(definitions, name).module)
+    return str(TextModule(definitions, name, kinds).module)

@@ -33,7 +33,9 @@ _NUMPY_NAMES = {
 }  # fmt: skip
 # Parameters are numbered, not named after the user's tensors, so that equal computations are one kernel.
 _PREFIX = {Role.INPUT: "in", Role.OUTPUT: "out", Role.INOUT: "inout", Role.SCRATCH: "scratch"}
-SCALARS = "One step after another: no loop over elements is to be vectorised."  # of kernels whose loops carry values
+# What docstrings say of kernels whose loops carry values.
+SCALARS = "One step after another: no loop over elements is to be vectorised."
+SIDE_BY_SIDE = "Lanes are independent: a vector has a number of each."
 _LINE = 110  # characters of one expression; longer ones become locals
 
 
@@ -58,6 +60,8 @@ class Region:
 
 class Emitter:
     """Writes one kernel. `depth` of a value is the loop it belongs to: 0 before all loops, 1 a row, 2 and more inside."""
+
+    note = ""  # the docstring
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
@@ -590,7 +594,7 @@ class Emitter:
             body.append(f"errors = buffer_i64(buffers, {len(kernel.params)})")
         body += [f"d{k} = dims[{k}]" for k in range(len(self.dims))]
         body += self.regions[0].lines
-        return assemble(body, SCALARS if kernel.statements else "")
+        return assemble(body, self.note)
 
 
 class _Guard(Region):

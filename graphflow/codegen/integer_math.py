@@ -15,7 +15,6 @@ from graphflow.codegen.tracing import (
     helper,
     i32,
     is_traced,
-    llvm_type,
     round_down,
     select,
 )
@@ -92,13 +91,13 @@ def power_by_squaring(base: Scalar, exponent: Scalar) -> Scalar:
     loop, after = builder.append_basic_block("square"), builder.append_basic_block("done")
     builder.branch(loop)
     builder.position_at_end(loop)
-    nodes = [builder.phi(llvm_type(dtype)) for _ in range(3)]
+    nodes = [builder.phi(base.value.type) for _ in range(3)]
     result, square, rest = (Traced(builder, node, dtype) for node in nodes)
     next_values = (select((rest & 1) == 0, result, result * square), square * square, rest >> 1)
     for node, first, following in zip(nodes, (base.like(1), base, exponent), next_values, strict=True):
         node.add_incoming(first.value, before)
         node.add_incoming(following.value, loop)
-    builder.cbranch((next_values[2] != 0).value, loop, after)
+    builder.cbranch(builder.any((next_values[2] != 0).value), loop, after)
     builder.position_at_end(after)
     return next_values[0]
 

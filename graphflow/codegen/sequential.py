@@ -6,13 +6,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from graphflow.codegen import scalar
-from graphflow.codegen.emit import Emitter, Region, Source, _Guard
+from graphflow.codegen.emit import SCALARS, SIDE_BY_SIDE, Emitter, Region, Source, _Guard
 from graphflow.codegen.library_values import LibraryValue
-from graphflow.ir.scalar import Accumulator, Check, Expr
+from graphflow.ir.scalar import Accumulator, Call, Check, Expr
 from graphflow.ir.tensor import Node
 from graphflow.loop.ir import Kernel, walk
 from graphflow.loop.sequential import loops_in, may_not_end, operations_of
-from graphflow.loop.statements import Block, Choice, Clear, Fill, Repeat, Statement, Sum, Update, expressions
+from graphflow.loop.statements import Block, Choice, Clear, Fill, Repeat, Statement, Sum, Update, blocks_of, expressions
+
+ENDLESS = (1 << 63) - 1  # steps of a loop that its condition alone ends
+STACK_BYTES = 1 << 14  # of a lane's arrays: those of several lanes are to stay in the cache
 
 
 def emit_sequential(kernel: Kernel, root: Node) -> Source:
@@ -21,6 +24,24 @@ def emit_sequential(kernel: Kernel, root: Node) -> Source:
 
 
 MOST_STEPS = 5  # of loops inside one another: so many fit into an error record
+
+
+def side_by_side(kernel: Kernel, block: Block) -> bool:
+    """Are the lanes of a kernel to be in vectors together?
+
+    Not where a lane sums many values in memory, as those are neighbours and become vectors; nor where all are integers, as
+    vectors neither divide nor multiply those of 64 bits.
+    """
+    if not kernel.rows or kernel.extent == 1 or sums_in_memory(block):
+        return False
+    if not any(isinstance(e, Call) and e.dtype.is_floating for e in walk(expressions(block))):
+        return False
+    return sum(size * buffer.dtype.itemsize for buffer, size in kernel.locals) <= STACK_BYTES
+
+
+def sums_in_memory(block: Block) -> bool:
+    """Is a sum over an axis in memory among the statements?"""
+    return any(isinstance(s, Sum) or any(map(sums_in_memory, blocks_of(s))) for s in block.statements)
 
 
 class _Sequential(Emitter):
@@ -32,7 +53,9 @@ class _Sequential(Emitter):
         kernel = self.kernel
         (block,) = kernel.statements
         roots = expressions(block)
+        self.note = SIDE_BY_SIDE if side_by_side(kernel, block) else SCALARS
         self.count_uses(roots)
+        self.read = {e.number for e in walk(roots) if isinstance(e, Accumulator)}
         for expr in walk(roots):
             if isinstance(expr, Check):
                 self.counts[self.key(expr)] = 2  # a local: the index is checked once
@@ -120,31 +143,31 @@ class _Sequential(Emitter):
             names.append(self.fresh("state"))
             self.line(f"{names[-1]} = {start}")
         count = None if statement.count is None else self.value(statement.count)
-        step = self.fresh("t")
+        step, made = self.fresh("t"), ""
+        if statement.trips is not None and statement.trips.number in self.read:
+            made = self.fresh("steps")
+            self.line(f"{made} = 0")
         self.nesting += 1
-        if statement.test is None:
-            with self.loop(f"for {step} in range({count}):", (statement.step,), [step]):
-                self.step(statement, names, step)
-        else:
-            self.line(f"{step} = 0")
-            with self.loop("while True:" if count is None else f"while {step} < {count}:", (statement.step,), [step]):
-                self.registers(statement, names)
+        with self.loop(f"for {step} in range({ENDLESS if count is None else count}):", (statement.step,), [step]):
+            self.registers(statement, names)
+            if statement.test is not None:
                 block, test = statement.test
                 self.block(block)
                 self.line(f"if {self.value(test)}:")
                 self.line("    pass")
                 self.line("else:")
                 self.line("    break")
-                self.step(statement, names, step)
-                if may_not_end(statement.node):
-                    self.poll(statement.node, step)
-                self.line(f"{step} = {step} + 1")
+            self.step(statement, names, step)
+            if may_not_end(statement.node):
+                self.poll(statement.node, step)
+            if made:
+                self.line(f"{made} = {step} + 1")
         self.nesting -= 1
         for c, name in zip(statement.carried, names, strict=True):
             self.name(c.final, "state", name)
-        self.name(statement.after, "", step)
+        self.name(statement.after, "", "after")
         if statement.trips is not None:
-            self.name(statement.trips, "t", step)
+            self.name(statement.trips, "steps", made)
 
     def registers(self, statement: Repeat, names: Sequence[str]) -> None:
         self.name(statement.inside, "", "inside")
@@ -153,8 +176,6 @@ class _Sequential(Emitter):
 
     def step(self, statement: Repeat, names: Sequence[str], step: str) -> None:
         """The body of a loop."""
-        if statement.test is None:
-            self.registers(statement, names)
         self.block(statement.body)
         following = [self.value(c.following, atom=False) for c in statement.carried]
         temporary = [self.fresh("next") for _ in following]

@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 
 from graphflow.codegen.accuracy import ULP_BOUNDS
-from graphflow.codegen.assembly import DOUBLE, FLOAT, I1, Builder, Value, constant, suffix
+from graphflow.codegen.assembly import DOUBLE, FLOAT, I1, Builder, Value, constant, split, suffix, with_lanes
 
 f32, f64 = np.dtype(np.float32), np.dtype(np.float64)
 i8, i16, i32, i64 = (np.dtype(f"int{bits}") for bits in (8, 16, 32, 64))
@@ -80,11 +80,15 @@ class Traced:
         assert not isinstance(other, np.generic) or other.dtype == self.dtype, f"operands of {self.dtype} and {other.dtype}"
         with np.errstate(over="ignore"):
             literal = np.array(other, self.dtype).item()
-        return Traced(self.builder, constant(llvm_type(self.dtype), literal), self.dtype)
+        return Traced(self.builder, constant(self.type_of(self.dtype), literal), self.dtype)
+
+    def type_of(self, dtype: np.dtype) -> str:
+        """The LLVM type of values of a dtype, as many side by side as here."""
+        return with_lanes(llvm_type(dtype), split(self.value.type)[1])
 
     def cast(self, operation: str, dtype: np.dtype) -> Traced:
         """The result of LLVM's conversion."""
-        return Traced(self.builder, self.builder.cast(operation, self.value, llvm_type(dtype)), dtype)
+        return Traced(self.builder, self.builder.cast(operation, self.value, self.type_of(dtype)), dtype)
 
     def call(self, intrinsic: str, *others: Any, flags: tuple[str, ...] = ()) -> Traced:
         """The result of LLVM's intrinsic function, overloaded on this dtype alone."""

@@ -505,8 +505,8 @@ def table_entry(name: str, values: Sequence[float], index: Scalar) -> Scalar:
         return np.asarray(values)[index]
     builder = index.builder
     kind, table = builder.module.table(name, DOUBLE, values)
-    address = builder.place(kind, table, constant(I64, 0), index.value)
-    return Traced(builder, builder.load(DOUBLE, address), f64)
+    value = builder.gather(DOUBLE, index.value, lambda k: builder.place(kind, table, constant(I64, 0), k))
+    return Traced(builder, value, f64)
 
 
 def quadrant_f64(x: Scalar) -> tuple[Scalar, Scalar, Scalar]:

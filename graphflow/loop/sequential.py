@@ -46,6 +46,7 @@ from graphflow.loop.statements import (
     stores_of,
     targets,
 )
+from graphflow.ops.arithmetic import add
 from graphflow.ops.control import branch, loop
 from graphflow.ops.logic import cast_
 from graphflow.types import AnySize, DType, Shape, bool_, int64, product, static_size
@@ -343,12 +344,19 @@ def lower_loop(
     registers: list[tuple[int, tuple[int, ...], Accumulator]] = []
     state = body.inputs[1 : 1 + carried]
     by_state: list[dict[tuple[int, ...], Accumulator]] = []
+    counters: dict[int, Const] = {}
     total = 0
     for k, tensor in enumerate(state):
         if tensor.dtype.name in ("float16", "bfloat16"):
             raise TooLarge("16-bit floats are rounded in memory")
         if k in memory:
             given[tensor] = memory_reader(memory[k], tensor, inside)
+            by_state.append({})
+            continue
+        by = counted_by(tensor, body.outputs[k])
+        if by is not None:
+            counters[k] = by
+            given[tensor] = counter_reader(initial[k], step, by)
             by_state.append({})
             continue
         own = {place: lowering.fresh(tensor.dtype) for place in places_of(tensor.shape)}
@@ -394,6 +402,10 @@ def lower_loop(
         start = initial[k](tuple(as_index(i) for i in position))
         items.append(Carried(start, register, scope.value(body.outputs[k], position), final))
     trips = lowering.fresh(int64) if condition is not None else None
+    for k, by in counters.items():
+        made = trips if trips is not None else count
+        assert made is not None
+        finals[k][()] = counter_reader(initial[k], made, by)(())
     block.statements.append(Repeat(step, count, test, scope.block, tuple(items), tuple(late), trips, inside, after, node))
     if condition is not None or counted:
         made = trips if trips is not None else count
@@ -404,6 +416,29 @@ def lower_loop(
                 of_row = product(output.shape[1:])
                 block.statements.append(Clear(place.buffer, begin, index_mul(made, of_row), as_index(output.type.size)))
     return finals, trips if trips is not None else count  # type: ignore[return-value]
+
+
+def counted_by(state: Tensor, following: Tensor) -> Const | None:
+    """The number that each step adds to an integer, if it does nothing else to it."""
+    if state.rank or not state.dtype.is_integer or following.op is not add:
+        return None
+    for base, other in (following.node.inputs, following.node.inputs[::-1]):
+        if base is state and other.op.name == "constant" and other.rank == 0:
+            return Const(other.attrs["value"].array.item(), state.dtype)
+    return None
+
+
+def counter_reader(initial: Read, steps: Expr, by: Const) -> Read:
+    """An integer after so many steps, each of which adds a number."""
+
+    def read(index: tuple[Expr, ...]) -> Expr:
+        made: Expr = Call("cast", (steps,), by.dtype)
+        if by.value != 1:
+            made = Call("multiply", (made, by), by.dtype)
+        start = initial(index)
+        return made if isinstance(start, Const) and start.value == 0 else Call("add", (start, made), by.dtype)
+
+    return read
 
 
 def is_stack(tensor: Tensor) -> bool:

@@ -198,6 +198,17 @@ def mapped(block: Block, value: Callable[[Expr], Expr], store: Callable[[Store],
     return Block(found, [value(e) for e in block.results])
 
 
+def blocks_of(statement: Statement) -> list[Block]:
+    """The blocks that a statement runs."""
+    match statement:
+        case Choice(_, then, otherwise):
+            return [then, otherwise]
+        case Repeat(_, _, test, body):
+            return [body] if test is None else [test[0], body]
+        case _:
+            return []
+
+
 def targets(statement: Statement) -> list[Expr]:
     """The names that a statement gives values to."""
     match statement:
@@ -206,6 +217,7 @@ def targets(statement: Statement) -> list[Expr]:
         case Choice(_, _, _, results):
             return list(results)
         case Repeat():
-            return [*(c.final for c in statement.carried), *([statement.trips] if statement.trips is not None else [])]
+            trips = [] if statement.trips is None else [statement.trips]
+            return [*(c.final for c in statement.carried), *trips, statement.after]
         case _:
             return []
