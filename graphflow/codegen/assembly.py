@@ -78,6 +78,10 @@ def _literal(type: str, value: Any) -> str:
     return ("true" if value else "false") if type == I1 else str(int(value))
 
 
+def _property(value: int) -> str:
+    return str(constant(I1 if isinstance(value, bool) else I32, value))
+
+
 class Phi(Value):
     """A value that depends on the block control comes from."""
 
@@ -151,7 +155,7 @@ class Module:
 
     def loop(self, properties: Sequence[Property]) -> str:
         """The name of a loop of which something is asked, for its last branch."""
-        asked = [self._node(f'!"{p}"' if isinstance(p, str) else f'!"{p[0]}", i32 {p[1]}') for p in properties]
+        asked = [self._node(f'!"{p}"' if isinstance(p, str) else f'!"{p[0]}", {_property(p[1])}') for p in properties]
         name = f"!{1_000_000 + len(self._loops)}"  # beyond those of `metadata`
         self._loops.append(f"{name} = distinct !{{ {', '.join([name, *asked])} }}")
         return name

@@ -135,13 +135,23 @@ def interleaving(bounds: Sequence[ast.expr], body: Sequence[ast.stmt]) -> list[P
     """
     if any(isinstance(part, ast.For | ast.While) for part in parts(body, ast.stmt)):
         return []
-    chains = any(name.rpartition("_")[0] in CHAINS for name in called(body))
+    if not any(name.rpartition("_")[0] in CHAINS for name in called(body)):
+        return []
+    found: list[Property] = []
     match bounds:
+        case [ast.Constant(int(count))] if count % LANES and reduces(bounds, body) and not stores(body):
+            vectors = -(-count // LANES)  # the last of them is full of terms that do not count: less than a term at a time costs
+            found = [("llvm.loop.vectorize.predicate.enable", True)]
         case [ast.Constant(int(count))]:  # of a short loop as many as there are, or none of them would run side by side
             vectors = max(1, count // LANES)
         case _:
             vectors = INTERLEAVE
-    return [("llvm.loop.interleave.count", min(INTERLEAVE, 1 << (vectors.bit_length() - 1)))] if chains else []
+    return [("llvm.loop.interleave.count", min(INTERLEAVE, 1 << (vectors.bit_length() - 1))), *found]
+
+
+def stores(body: Sequence[ast.stmt]) -> bool:
+    """Does a body write to memory?"""
+    return any(isinstance(part, ast.Subscript) and isinstance(part.ctx, ast.Store) for part in parts(body))
 
 
 class TextModule:

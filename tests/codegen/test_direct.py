@@ -80,6 +80,14 @@ def test_a_short_loop_computes_as_many_vectors_at_a_time_as_it_has(terms, vector
     assert direct.interleaving(loop.iter.args, loop.body) == [("llvm.loop.interleave.count", vectors)]
 
 
+@pytest.mark.parametrize("terms, folded", [(30, True), (33, True), (32, False), (10, False), (200, False)])
+def test_the_rest_of_a_short_sum_is_one_vector_more(terms, folded):
+    (loop,) = ast.parse(f"for i in range({terms}):\n    y = exp_f64(x[i])\n    total = total + y").body
+    asked = direct.interleaving(loop.iter.args, loop.body)
+    assert (("llvm.loop.vectorize.predicate.enable", True) in asked) == folded
+    assert asked[0] == ("llvm.loop.interleave.count", {10: 1}.get(terms, 4))
+
+
 @pytest.mark.parametrize("terms", [4, 8, 64, 1000])
 def test_sums_in_lanes_are_not_unrolled(terms):
     """LLVM would vectorise across the loop around them, and gather from several rows at once."""

@@ -1,6 +1,7 @@
 """Lanes of `gf.vmap` in vectors: each computes what it computes alone, whatever its neighbours do."""
 
 import ast
+import re
 
 import numpy as np
 import pytest
@@ -116,7 +117,7 @@ def test_the_kernel_of_lanes_has_vectors():
     text = gf.Session().explain(y)
     source = text[text.index("from numpy import") : text.index("# launch program")]
     code = Compilation(lanes.assembly(source, "kernel")).optimized()
-    assert f"fmul contract <{block_shape(np.dtype('float64')).lanes} x double>" in code.replace("reassoc ", "")
+    assert re.search(rf"fmul [\w ]*<{block_shape(np.dtype('float64')).lanes} x double>", code)
 
 
 def test_what_differs_between_lanes():
