@@ -51,6 +51,20 @@ def model():
     return [train, loss], (images, labels)
 
 
+PAGE = """<!doctype html><meta charset="utf-8"><title>Pictures of a model</title>
+<style>
+body { display: grid; grid-template-columns: repeat(auto-fill, minmax(22em, 1fr)); gap: 1em; margin: 2em; font: 15px system-ui }
+h1 { grid-column: 1 / -1; margin: 0; font-size: 1.4em }
+a { display: flex; flex-direction: column; gap: .3em; padding: 1em; border: 1px solid #d5d8dc; border-radius: 8px; color: inherit;
+  text-decoration: none }
+a:hover { border-color: #4a78b5 }
+img { height: 12em; object-fit: contain; background: white }
+span { color: #666 }
+</style>
+<h1>One training step</h1>
+"""
+
+
 def main():
     parser = argparse.ArgumentParser(description="Every picture of a model, in a folder.")
     parser.add_argument("folder", nargs="?", default="pictures")
@@ -92,11 +106,17 @@ def main():
     (folder / "without_fusion.md").write_text(str(gf.viz.compare(before, after)), encoding="utf-8")
     written.append(("without_fusion.md", "what changes without fusion, as text"))
 
-    rows = "\n".join(f'<li><a href="{name}">{escape(name)}</a> {escape(purpose)}</li>' for name, purpose in written)
-    head = '<!doctype html><meta charset="utf-8"><title>Pictures of a model</title>\n<h1>One training step</h1>\n'
-    page = f"{head}<ul>\n{rows}\n</ul>\n"
-    (folder / "index.html").write_text(page, encoding="utf-8")
+    (folder / "index.html").write_text(index(written), encoding="utf-8")
     print(f"{len(written)} files, and {folder / 'index.html'} with links to them")
+
+
+def index(files):
+    """A page with a card for each (name, purpose): those of pictures show them."""
+    cards = []
+    for name, purpose in files:
+        picture = f'<img src="{name}" alt="" loading="lazy">' if name.endswith((".svg", ".png")) else ""
+        cards.append(f'<a href="{name}">{picture}<b>{escape(name)}</b><span>{escape(purpose)}</span></a>')
+    return PAGE + "\n".join(cards) + "\n"
 
 
 if __name__ == "__main__":
