@@ -19,11 +19,14 @@ def pytest_addoption(parser):
 
 @pytest.fixture(scope="session", autouse=True)
 def kernel_cache(tmp_path_factory):
-    """The folder of the kernel cache: new in each session unless GRAPHFLOW_CACHE is set; subprocesses share it."""
+    """The folder of the kernel cache: new in each session unless GRAPHFLOW_CACHE is set; workers and subprocesses share it."""
     options = import_module("graphflow.options")  # `graphflow.options` itself is the function
 
     given = os.environ.get("GRAPHFLOW_CACHE")
-    folder = Path(given) if given else tmp_path_factory.mktemp("kernels")
+    session = tmp_path_factory.getbasetemp()
+    session = session.parent if "PYTEST_XDIST_WORKER" in os.environ else session
+    folder = Path(given) if given else session / "kernels"
+    folder.mkdir(parents=True, exist_ok=True)
     if given:
         yield folder
         return
