@@ -13,8 +13,7 @@ from pathlib import Path
 from graphflow.autodiff import tapes
 from graphflow.codegen.emit import Source, emit
 from graphflow.codegen.library import emit_library
-from graphflow.codegen.sequential import emit_sequential
-from graphflow.ir.program import Program, bodies_of, program_text
+from graphflow.ir.program import Program, program_text
 from graphflow.loop.inplace import run_in_place
 from graphflow.loop.ir import Cycle, FusionGroup, Item, Kernel, Label, Step
 from graphflow.loop.partition import partition
@@ -60,19 +59,13 @@ def run_stages(program: Program, options: Options) -> Stages:
     groups = partition(optimized, fuse="fusion" not in options.disable, max_group=options.max_group)
     rows, cycles = lower(groups, optimized, options)
     kernels = [item for item in rows if isinstance(item, Kernel)]
-    return Stages(records, optimized, groups, rows, cycles, tuple(map(source_of, kernels)))
-
-
-def source_of(kernel: Kernel) -> Source:
-    """The source of a kernel."""
-    if kernel.statements:
-        return emit_sequential(kernel)
-    return emit_library(kernel) if kernel.group.root is not None else emit(kernel)
+    sources = tuple(emit_library(k) if k.group.root is not None else emit(k) for k in kernels)
+    return Stages(records, optimized, groups, rows, cycles, sources)
 
 
 def lower(groups: tuple[FusionGroup, ...], program: Program, options: Options) -> tuple[tuple[Item, ...], tuple[Cycle, ...]]:
     """The rows of all groups in launch order, with outputs merged into dying inputs; and the loops among them."""
-    rows = Rows(options, any(bodies_of(node) for node in program.nodes) and "sequential" not in options.disable)
+    rows = Rows(options)
     rows.groups(groups, program, Buffers())
     items, cycles = checks_first(rows.items), rows.cycles
     if "inplace" not in options.disable:

@@ -5,9 +5,8 @@ there is nothing to infer, so a pass over the syntax tree emits it. numba compil
 so for what this compiler does not know, which raises `Unsupported`: complex numbers, today. It takes a tenth of numba's time,
 as nine tenths of that are type inference.
 
-Every variable is a stack slot that LLVM makes a register. Arithmetic on floats may be reassociated and contracted, but not in
-kernels of scalars, which say themselves what is added first and what is rounded: there only the steps of a sum, `s = s + x`, may.
-Loads and stores say that no two buffers of a kernel overlap.
+Every variable is a stack slot that LLVM makes a register. Arithmetic on floats may be reassociated and contracted; loads and
+stores say that no two buffers of a kernel overlap.
 """
 
 from __future__ import annotations
@@ -108,15 +107,6 @@ def reduces(bounds: Sequence[ast.expr], body: Sequence[ast.stmt]) -> bool:
             case _:
                 return False
     return (sums > 0 and terms >= VECTORISED) or (lanes > 0 and terms >= LANES)
-
-
-def is_sum(statement: ast.stmt) -> bool:
-    """Does a statement add a term to a local?"""
-    match statement:
-        case ast.Assign([ast.Name(name)], ast.BinOp(ast.Name(left), ast.Add())):
-            return left == name
-        case _:
-            return False
 
 
 def parts(nodes: Sequence[ast.AST], kind: type[ast.AST] = ast.AST) -> Iterator[ast.AST]:
@@ -246,8 +236,7 @@ class TextFunction:
                 self.assign(name, Traced(self.builder, argument, np.dtype(kind)))
         calls = called(definition.body)
         self.outlined = outlined_helpers(owner, definition, calls)
-        scalars = self.builder.short_chains = ast.get_docstring(definition) in (SCALARS, SIDE_BY_SIDE)
-        self.flags: Sequence[str] = () if scalars else FLAGS
+        self.builder.short_chains = ast.get_docstring(definition) in (SCALARS, SIDE_BY_SIDE)
         count = sum(name.startswith(("buffer_", "scratch_")) for name in calls)
         self.scopes = self._alias_scopes(min(count + 1, MAX_SCOPES))
         for statement in definition.body:
@@ -329,9 +318,7 @@ class TextFunction:
         def step() -> None:
             now = self.builder.load(I64, counter)
             self.assign(name, Traced(self.builder, now, INT64))
-            flags, self.flags = self.flags, FLAGS if any(map(is_sum, body)) else self.flags
             self.block(body)
-            self.flags = flags
             self.builder.store(self.builder.binary("add", now, constant(I64, 1), ("nsw",)), counter)
 
         self.loop(more, step, [*(["llvm.loop.unroll.disable"] if reduces(bounds, body) else []), *interleaving(bounds, body)])
@@ -480,7 +467,7 @@ class TextFunction:
             if kind not in _FLOAT_ARITHMETIC:
                 raise Unsupported(f"{kind.__name__} of {a.dtype}")
             # A quotient may not be reassociated: LLVM would take the division of a row's factor into the loop over the row.
-            flags = () if kind is ast.Div else self.flags
+            flags = () if kind is ast.Div else FLAGS
             return Traced(self.builder, self.builder.binary(_FLOAT_ARITHMETIC[kind], a.value, b.value, flags), a.dtype)
         if kind not in _INTEGER_ARITHMETIC or (a.dtype == boolean and kind not in (ast.BitAnd, ast.BitOr, ast.BitXor)):
             raise Unsupported(f"{kind.__name__} of {a.dtype}")
@@ -624,9 +611,9 @@ class TextFunction:
         self.builder.cbranch(self.builder.any(small.value), tiny, normal, unlikely=True)
         for block in (tiny, normal):
             self.builder.position_at_end(block)
-            result = self.builder.binary("fmul", x.value, reciprocal.value)
+            result = self.builder.binary("fmul", x.value, reciprocal.value, ("contract",))
             if block is tiny:
-                divided = self.builder.binary("fdiv", x.value, d.value)
+                divided = self.builder.binary("fdiv", x.value, d.value, ("contract",))
                 result = self.builder.select(small.value, divided, result)
             self.builder.store(result, slot)
             self.builder.branch(end)

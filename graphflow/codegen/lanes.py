@@ -402,8 +402,5 @@ def number_of(definition: ast.FunctionDef) -> np.dtype:
 
 
 def assembly(text: str, name: str) -> str:
-    """LLVM assembly of the function `name` in `text`, side by side where it says so and can be; see `direct`."""
-    try:
-        return direct.assembly(text, name, {SIDE_BY_SIDE: LaneFunction})
-    except Unsupported:
-        return direct.assembly(text, name)
+    """LLVM assembly of the function `name` in `text`, lanes side by side where it says so; see `direct.assembly`."""
+    return direct.assembly(text, name, {SIDE_BY_SIDE: LaneFunction})

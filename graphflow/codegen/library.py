@@ -17,6 +17,7 @@ from graphflow.codegen.emit import Emitter, Source
 from graphflow.codegen.library_values import NARROW, LibraryValue
 from graphflow.codegen.pooling import POOLS, emit_pool
 from graphflow.codegen.scatter import emit_check, emit_scatter
+from graphflow.codegen.sequential import emit_sequential
 from graphflow.codegen.small_matrices import SMALL_MATRICES
 from graphflow.codegen.sorting import SORTS
 from graphflow.ir.scalar import Axis, as_index
@@ -120,6 +121,7 @@ _EMITTERS: dict[str, Callable[[Kernel, Node], Source]] = {
     "matmul": emit_matmul,
     "check": emit_check,
     "scatter": emit_scatter,
+    "sequential": emit_sequential,
     **ATTENTION,
     **CUMULATIVE,
     **SMALL_MATRICES,

@@ -18,7 +18,7 @@ ENDLESS = (1 << 63) - 1  # steps of a loop that its condition alone ends
 STACK_BYTES = 1 << 14  # of a lane's arrays: those of several lanes are to stay in the cache
 
 
-def emit_sequential(kernel: Kernel) -> Source:
+def emit_sequential(kernel: Kernel, root: Node) -> Source:
     """The source of a loop or branch on small values."""
     return _Sequential(kernel).run()
 

@@ -1,7 +1,7 @@
 """Loops whose steps wait for one another, with the shortest way from one step's state to the next.
 
-The time of such a step is that of its longest chain. Rounding is free to choose how sums and products are formed, so what is
-ready early is combined first and what the last step leaves is combined last:
+The time of such a step is that of its longest chain. Rounding is free to choose how sums and products are formed (see
+`codegen.direct`), so what is ready early is combined first and what the last step leaves is combined last:
 
 * terms and factors are combined in the order in which they are ready (Huffman's, with the greater time in place of the sum);
 * a product is added in one instruction, and the pass says which;
@@ -22,10 +22,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from graphflow.ir.scalar import Call, Const, Expr, Load, Select
-from graphflow.loop.contraction import changing, contracted, given, own
+from graphflow.ir.scalar import Accumulator, Call, Const, Expr, Load, Select
 from graphflow.loop.elements import sum_of
-from graphflow.loop.ir import Offset, Store, children, replace_children
+from graphflow.loop.ir import Offset, Store, children, replace_children, walk
 from graphflow.loop.statements import Block, Choice, Repeat, Statement, expressions, mapped, statements, targets
 from graphflow.ops.declare import REGISTRY
 from graphflow.types import DType
@@ -48,11 +47,9 @@ def _shortened(statement: Statement) -> Statement:
     match statement:
         case Repeat():
             innermost = statement.carried and not any(isinstance(s, Repeat) for s in statements(statement.body))
-            chains = _Chains(statement) if innermost else None
-            loop = statement if chains is None else chains.shortened()
+            loop = _Chains(statement).shortened() if innermost else statement
             test = None if loop.test is None else (shortened(loop.test[0]), loop.test[1])
-            loop = replace(loop, body=shortened(loop.body), test=test)
-            return contracted(loop) if chains is not None and chains.waits else loop
+            return replace(loop, body=shortened(loop.body), test=test)
         case Choice(condition, then, otherwise, results):
             return Choice(condition, shortened(then), shortened(otherwise), results)
         case _:
@@ -90,14 +87,17 @@ class _Chains:
 
     def __init__(self, loop: Repeat) -> None:
         self.loop = loop
-        every = own(loop)
-        self.uses = Counter(id(e) for e in expressions(Block([replace(loop, count=None)])))
-        self.changing = changing(loop)
-        self.given = given(loop)
-        self.own = self.changing - self.given
+        roots = expressions(Block([replace(loop, count=None)]))
+        every = walk(roots)
+        self.uses = Counter(id(e) for e in roots)
+        made = [*(c.now for c in loop.carried), *(t for s in statements(Block([loop])) for t in targets(s))]
+        self.waiting = {id(e) for e in made}  # what is not the same in every step
         for e in every:
-            self.uses.update(id(c) for c in children(e))
-        self.operations = sum(isinstance(e, Call) and e.dtype.is_floating and id(e) in self.own for e in every)
+            parts = children(e)
+            self.uses.update(id(c) for c in parts)
+            if any(id(c) in self.waiting or c is loop.inside for c in parts):
+                self.waiting.add(id(e))
+        self.operations = sum(isinstance(e, Call) and e.dtype.is_floating for e in every)
         self.waits = False  # for its longest chain, and not for its operations?
         self.ready: dict[int, float] = {}  # of registers
         self.memo: dict[tuple[int, bool], tuple[Expr, float]] = {}
@@ -140,7 +140,7 @@ class _Chains:
 
     def short(self, root: Expr, rounds: bool = False) -> tuple[Expr, float]:
         """(the expression in its short form, when it is ready); `rounds` if it is read by sums and products alone."""
-        if id(root) not in self.changing:
+        if id(root) not in self.waiting:
             return root, EARLY
         found = self.memo.get((id(root), rounds))
         if found is None:
@@ -148,9 +148,9 @@ class _Chains:
         return found
 
     def made(self, e: Expr, rounds: bool) -> tuple[Expr, float]:
-        parts = children(e)
-        if not parts or id(e) in self.given:
+        if isinstance(e, Accumulator):
             return e, self.ready.get(id(e), EARLY)
+        parts = children(e)
         if isinstance(e, Load):
             ready = max(self.short(p)[1] for p in parts)
             return e, max(ready, 0.0 if self.loop.inside in parts else EARLY) + MEMORY
@@ -195,8 +195,8 @@ class _Chains:
         early, late = [], []
         for sign, x in self.terms(e):
             factors = self.factors(x)
-            waiting = tuple(f for f in factors if id(f) in self.changing)
-            rest = [f for f in factors if id(f) not in self.changing]
+            waiting = tuple(f for f in factors if id(f) in self.waiting)
+            rest = [f for f in factors if id(f) not in self.waiting]
             if waiting:
                 late.append((sign, waiting, sum_of("multiply", rest, e.dtype) if rest else None))
             else:
@@ -209,15 +209,11 @@ class _Chains:
         stack = [(1, e)]
         while stack:
             sign, x = stack.pop()
-            if isinstance(x, Call) and x.fn in ("add", "subtract") and self.apart(x, e):
+            if isinstance(x, Call) and x.fn in ("add", "subtract") and (x is e or self.uses[id(x)] <= 1):
                 stack += [(sign if x.fn == "add" else -sign, x.args[1]), (sign, x.args[0])]
             else:
                 found.append((sign, x))
         return found
-
-    def apart(self, x: Expr, e: Expr) -> bool:
-        """Is `x`, inside of `e`, taken apart? Not what is computed elsewhere: a loop rounds alike wherever it is."""
-        return id(x) in self.own and (x is e or self.uses[id(x)] <= 1)
 
     def factors(self, e: Expr) -> Factors:
         """The factors of a product; products inside it that nothing else reads are taken apart."""
@@ -225,7 +221,7 @@ class _Chains:
         stack = [e]
         while stack:
             x = stack.pop()
-            if isinstance(x, Call) and x.fn == "multiply" and self.apart(x, e):
+            if isinstance(x, Call) and x.fn == "multiply" and (x is e or self.uses[id(x)] <= 1):
                 stack += reversed(x.args)
             else:
                 found.append(x)
@@ -256,7 +252,7 @@ def latency(e: Expr) -> float:
 def added(a: _Term, b: _Term, dtype: DType) -> _Term:
     """The sum of two terms, `a` the earlier one: one instruction where one is a product still to be formed, of the other's sign.
 
-    Where the signs differ, `loop.contraction` makes one of it.
+    LLVM makes one instruction of x - y * z by itself; told so it would negate a factor, which may take another one.
     """
     if b.other is None:
         a, b = b, a

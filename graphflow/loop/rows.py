@@ -26,7 +26,7 @@ from graphflow.loop.inplace import merged, overwrites
 from graphflow.loop.ir import Buffer, Cycle, FusionGroup, Item, Label, Step
 from graphflow.loop.library import lower_library
 from graphflow.loop.partition import partition
-from graphflow.loop.sequential import lower_sequential, lower_small, read_whole
+from graphflow.loop.sequential import lower_sequential, read_whole
 from graphflow.ops.control import loop
 from graphflow.options import Options
 from graphflow.types import AnySize, DType, int64
@@ -86,7 +86,6 @@ class Rows:
     """The rows of a program under construction."""
 
     options: Options
-    exact: bool = False  # are small values computed as in the kernels of loops, with the same rounding?
     items: list[Item] = field(default_factory=list)
     cycles: list[Cycle] = field(default_factory=list)
 
@@ -99,10 +98,7 @@ class Rows:
         """Add the rows of a program's groups, in launch order."""
         buffers.read_whole = read_whole(program)
         for group in groups:
-            small = lower_small(group, buffers.of, scratch) if self.exact else None
-            if small is not None:
-                self.items.append(small)
-            elif group.kind == "loop":
+            if group.kind == "loop":
                 self.items.extend(lower_group(group, buffers.of, scratch))
             elif group.kind == "library":
                 self.items.extend(lower_library(group, buffers.of, scratch))
@@ -173,7 +169,7 @@ class Rows:
             if c.row is None:
                 c.next = pointer(f"next {c.state.name}", c.state)
                 targets.write(c.out, c.next)
-        inner = Rows(self.options, self.exact)
+        inner = Rows(self.options)
         step = lambda op, *found, values=(), to=(): Step(op, node, found, tuple(values), to)  # noqa: E731
         inner.items += [step("copy", to, source, values=[bytes_of(to)]) for source, to in targets.before]
         inner.program(body, buffers)

@@ -141,9 +141,9 @@ class _Scope:
     def value(self, tensor: Tensor, index: Iterable[Index] = ()) -> Expr:
         return self.values.value(tensor, tuple(as_index(i) for i in index))
 
-    def run(self, nodes: Iterable[Node] | None = None) -> None:
-        """The statements of all nodes, or of some, that are statements."""
-        for node in self.program.nodes if nodes is None else nodes:
+    def run(self) -> None:
+        """The statements of all nodes that are statements."""
+        for node in self.program.nodes:
             if node.op is loop:
                 self.repeat(node)
             elif node.op is branch:
@@ -345,8 +345,6 @@ def lower_loop(
     state = body.inputs[1 : 1 + carried]
     by_state: list[dict[tuple[int, ...], Accumulator]] = []
     counters: dict[int, Const] = {}
-    rows: list[Expr] = []
-    whole_values: list[Expr] = []
     total = 0
     for k, tensor in enumerate(state):
         if tensor.dtype.name in ("float16", "bfloat16"):
@@ -369,8 +367,7 @@ def lower_loop(
     if total > STATE:
         raise TooLarge("many carried values")
     for tensor, read in zip(body.inputs[1 + carried : 1 + carried + elements], stacks, strict=True):
-        given[tensor] = recording(row_reader(read, row), rows)
-    captured = [recording(read, whole_values) for read in captured]
+        given[tensor] = row_reader(read, row)
     given.update(zip(body.inputs[1 + carried + elements :], captured, strict=True))
     test = None
     if condition is not None:
@@ -409,9 +406,7 @@ def lower_loop(
         made = trips if trips is not None else count
         assert made is not None
         finals[k][()] = counter_reader(initial[k], made, by)(())
-    block.statements.append(
-        Repeat(step, count, test, scope.block, tuple(items), tuple(late), trips, inside, after, node, rows, whole_values)
-    )
+    block.statements.append(Repeat(step, count, test, scope.block, tuple(items), tuple(late), trips, inside, after, node))
     if condition is not None or counted:
         made = trips if trips is not None else count
         assert made is not None
@@ -421,16 +416,6 @@ def lower_loop(
                 of_row = product(output.shape[1:])
                 block.statements.append(Clear(place.buffer, begin, index_mul(made, of_row), as_index(output.type.size)))
     return finals, trips if trips is not None else count  # type: ignore[return-value]
-
-
-def recording(read: Read, found: list[Expr]) -> Read:
-    """The reader, which notes what it reads."""
-
-    def noting(index: tuple[Expr, ...]) -> Expr:
-        found.append(read(index))
-        return found[-1]
-
-    return noting
 
 
 def counted_by(state: Tensor, following: Tensor) -> Const | None:
@@ -564,36 +549,7 @@ def lower_sequential(
     return make_kernel(lowering, shortened(block), extent, work)
 
 
-def lower_small(
-    group: FusionGroup, buffers: Callable[[Tensor], Buffer], scratch: Callable[[str, DType, AnySize], Buffer]
-) -> Kernel | None:
-    """The kernel of a group of small values of known sizes, which rounds as a lane of a loop does; None where it is no such."""
-    if group.kind not in ("loop", "library") or any(t.dtype.is_complex for t in group.outputs):
-        return None
-    sizes = [static_size(t.shape) for t in (*(t for node in group.members for t in node.outputs), *group.outputs)]
-    if any(size is None or size > REGISTERS for size in sizes):
-        return None
-    lowering = _Lowering(group, buffers, scratch, set())
-    inside = set(group.members)
-    read = dict.fromkeys(t for node in group.members for t in node.inputs if t.node not in inside)
-    try:
-        given = dict(zip(read, readers_of(lowering, read), strict=True))
-        scope = _Scope(lowering, Program(tuple(read), tuple(group.outputs), (), group.name), given)
-        scope.run(group.members)
-        for tensor in group.outputs:
-            scope.block.statements.append(fill(scope, tensor, _Place(buffers(tensor)), (), tensor.shape))
-    except (TooLarge, InRegisters):
-        return None
-    return make_kernel(lowering, scope.block, 1, 0.0)
-
-
 def operand_readers(lowering: _Lowering, node: Node) -> list[Read]:
-    return readers_of(lowering, node.inputs)
-
-
-def readers_of(lowering: _Lowering, tensors: Iterable[Tensor]) -> list[Read]:
-    """What reads elements of tensors that are in memory."""
-
     def reader(tensor: Tensor) -> Read:
         def read(index: tuple[Expr, ...]) -> Expr:
             if tensor.op.name == "constant":
@@ -602,7 +558,7 @@ def readers_of(lowering: _Lowering, tensors: Iterable[Tensor]) -> list[Read]:
 
         return read
 
-    return [reader(t) for t in tensors]
+    return [reader(t) for t in node.inputs]
 
 
 def needed(lowering: _Lowering, node: Node) -> list[Tensor]:
@@ -738,7 +694,8 @@ def make_kernel(lowering: _Lowering, block: Block, extent: AnySize, work: float)
     roles = [Role.SCRATCH if id(b) in scratches else Role.OUTPUT if id(b) in written else Role.INPUT for b in params]
     checks = checks_of(roots)
     root = group.root
-    if root is not None and any(map(may_not_end, [*([root] if root.op is loop else []), *loops_in(root)])):
+    assert root is not None
+    if any(map(may_not_end, [*([root] if root.op is loop else []), *loops_in(root)])):
         checks = (*checks, root)  # the run may end here
     rows = () if lowering.lane is None else (lowering.lane,)
     return Kernel(

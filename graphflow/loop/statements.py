@@ -84,8 +84,6 @@ class Repeat:
     inside: Accumulator  # what reads memory that the loop changes has one of these as an operand: it is not read anywhere
     after: Accumulator  # else but in a step, or after the loop
     node: Node
-    rows: list[Expr]  # what it reads of its elements, and of what it captures: wherever these are computed, they are
-    captured: list[Expr]  # rounded before a step uses them
 
 
 Statement = Fill | Clear | Sum | Choice | Repeat

@@ -579,8 +579,8 @@ def vmap(fn: Callable[..., Any], in_axes: Any = 0, out_axes: int = 0, name: str 
     """The function that applies `fn` to each lane of its arguments: rows along axis `in_axes`, one lane independent of another.
 
     `in_axes` is an axis, or a tuple with an axis or None for each argument; None means that all lanes get the whole argument.
-    Results are stacked along `out_axes`. Loops in `fn` run as often in each lane as that lane needs. Where `fn` has any,
-    or branches, and values are small, the results are those of the lanes one by one, bit for bit (docs/control-flow.md).
+    Results are stacked along `out_axes`. Loops in `fn` run as often in each lane as that lane needs, and the results are
+    those of the lanes one by one, up to the rounding of sums and products.
     """
 
     def lanes(*args: Any) -> Any:

@@ -119,23 +119,3 @@ def test_sessions_equal_the_references(dtype, steps, symbolic):
         with gf.Session(graph) as session:
             for found, wanted in zip(session.run(fetches, feeds), expected, strict=True):
                 np.testing.assert_allclose(found, wanted, rtol=tolerance, atol=tolerance)
-
-
-def has_control_flow(steps):
-    return any(kind not in ("unary", "binary", "map") for kind, _, _ in steps)
-
-
-@settings(max_examples=10, **SETTINGS)
-@given(steps=bodies().filter(has_control_flow))
-def test_lanes_are_bit_for_bit_what_they_are_alone(steps):
-    with gf.Graph().as_default() as graph:
-        xs, x, w = gf.placeholder(gf.float64, [None, 2]), gf.placeholder(gf.float64, [2]), gf.placeholder(gf.float64, [2])
-        rows, count = gf.placeholder(gf.float64, [ROWS, 2]), gf.placeholder(gf.int32, [])
-        lanes, alone = gf.vmap(lambda x: run(steps, [w, x], rows, count))(xs), run(steps, [w, x], rows, count)
-        rng = np.random.default_rng(5)
-        feeds = {w: rng.normal(size=2), rows: rng.normal(size=(ROWS, 2)), count: 1}
-        given_ = rng.normal(size=(5, 2))
-        with gf.Session(graph) as session:
-            found = session.run(lanes, {**feeds, xs: given_})
-            for row, lane in zip(given_, found, strict=True):
-                np.testing.assert_array_equal(session.run(alone, {**feeds, x: row}), lane)
