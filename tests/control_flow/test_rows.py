@@ -318,6 +318,7 @@ ENDLESS = textwrap.dedent(
     import os, signal, sys, threading
     import numpy as np
     import graphflow as gf
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # as in a shell: the tests' workers ignore it, and hand that on
     {before}
     w = gf.Variable(np.eye(40, dtype=np.float32), name="w")
     limit = gf.placeholder(gf.float32, [], name="limit")
