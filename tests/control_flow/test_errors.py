@@ -79,7 +79,7 @@ def test_an_assignment_inside_a_body(where):
 
 
 def test_pythons_if_in_a_body():
-    with pytest.raises(ModeError, match="Write gf.cond"):
+    with pytest.raises(ModeError, match=r"Write gf\.cond"):
         gf.scan(lambda c, r: c if r > 0 else -c, v(), x())
 
 
