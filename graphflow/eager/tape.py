@@ -121,9 +121,7 @@ class GradientTape:
         if len(weights) != len(targets):
             raise GradientError(f"gradient: {len(weights)} output_gradients for {len(targets)} targets")
         found = self._derivatives(targets, weights, flatten(sources), unconnected_gradients)
-        if not self.persistent:
-            self.reset()
-            self._used = True
+        self._free()
         return pack(sources, found)
 
     def jacobian(self, target: Any, sources: Any, unconnected_gradients: str = "raise") -> Any:
@@ -136,9 +134,7 @@ class GradientTape:
         units = _units(y.shape, y.dtype)
         rows = [self._derivatives([y], [convert_to_tensor(unit)], leaves, unconnected_gradients) for unit in units]
         found = [_stacked(list(column), y.shape, leaf, 0) for column, leaf in zip(_columns(rows, leaves), leaves, strict=True)]
-        if not self.persistent:
-            self.reset()
-            self._used = True
+        self._free()
         return pack(sources, found)
 
     def batch_jacobian(self, target: Any, source: Any, unconnected_gradients: str = "raise") -> Any:
@@ -153,9 +149,7 @@ class GradientTape:
         units = [convert_to_tensor(unit) for unit in _units(y.shape[1:], y.dtype)]
         rows = [self._derivatives([y], [broadcast_to(unit, y.shape)], [source], unconnected_gradients) for unit in units]
         found = _stacked([row[0] for row in rows], y.shape[1:], source, 1)
-        if not self.persistent:
-            self.reset()
-            self._used = True
+        self._free()
         return found
 
     def _use(self, unconnected: str) -> None:
@@ -166,6 +160,12 @@ class GradientTape:
                 "the tape has given its one gradient",
                 rule="Ask for all sources in one call, or make it gf.GradientTape(persistent=True).",
             )
+
+    def _free(self) -> None:
+        """Let go of what is recorded, unless more gradients may be asked for."""
+        if not self.persistent:
+            self.reset()
+            self._used = True
 
     def _target(self, value: Any) -> Tensor:
         tensor = value.read_value() if isinstance(value, Variable) else convert_to_tensor(value)

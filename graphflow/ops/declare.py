@@ -20,9 +20,9 @@ from typing import Any
 
 from graphflow.errors import DTypeError, ShapeError, TypeRuleError
 from graphflow.ir import scalar as s
-from graphflow.ir.graph import local, name_scope
+from graphflow.ir.graph import name_scope
 from graphflow.ir.op import Access, Op, require
-from graphflow.ops.recipe import Recipes
+from graphflow.ops.recipe import remembered
 from graphflow.types import (
     AnySize,
     DType,
@@ -199,15 +199,10 @@ def public(function: Callable[..., Any]) -> Callable[..., Any]:
     """A public function that prepares the operands of an op: its errors name it and its operands, as those of ops do."""
     title = function.__name__.rstrip("_")
     signature = inspect.signature(function)
-    recipes = Recipes(function)
 
+    @remembered
     @functools.wraps(function)
     def call(*args: Any, **settings: Any) -> Any:
-        now = local.state
-        if now.eager and now.body is None:
-            found = recipes.run(args, settings)
-            if found is not NotImplemented:
-                return found
         try:
             return function(*args, **settings)
         except TypeRuleError as error:

@@ -101,8 +101,8 @@ class Recipes:
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
-        self._known: dict[Any, Recipe | None] = {}  # None: met once
-        self._hopeless: set[Any] = set()
+        self._known: dict[Any, Recipe | None] = {}  # None: there is no recipe
+        self._met: set[Any] = set()  # met once, and not yet known
 
     def run(self, args: tuple[Any, ...], settings: Mapping[str, Any]) -> Any:
         """The function's result by a recipe; NotImplemented where there is none."""
@@ -116,23 +116,21 @@ class Recipes:
             return NotImplemented
         recipe = self._known.get(key)
         if recipe is None:
-            recipe = self._met(key, args, settings, operands)
+            if key in self._known or not self._again(key):
+                return NotImplemented
+            recipe = self._known[key] = traced(self._function, args, settings, operands)
         return NotImplemented if recipe is None else recipe.run(operands)
 
-    def _met(self, key: Any, args: Sequence[Any], settings: Mapping[str, Any], operands: Sequence[EagerTensor]) -> Recipe | None:
-        """The recipe for a key that has none so far: for one that is met for the second time."""
-        if key in self._hopeless:
-            return None
-        if key not in self._known:
-            if len(self._known) >= REMEMBERED:
-                self._known.clear()
-                self._hopeless.clear()
-            self._known[key] = None
-            return None
-        recipe = self._known[key] = traced(self._function, args, settings, operands)
-        if recipe is None:
-            self._hopeless.add(key)
-        return recipe
+    def _again(self, key: Any) -> bool:
+        """Has the key been met before?"""
+        if key in self._met:
+            self._met.discard(key)
+            return True
+        if len(self._known) + len(self._met) >= REMEMBERED:
+            self._known.clear()
+            self._met.clear()
+        self._met.add(key)
+        return False
 
 
 def remembered(function: Callable[..., Any]) -> Callable[..., Any]:
